@@ -1,0 +1,258 @@
+#include "common/ipc/control_message.h"
+
+#include <array>
+#include <exception>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+namespace saola::ipc {
+namespace {
+
+using nlohmann::json;
+
+// A reason that would not fit into a packet, each byte escaped, loses its middle: a traceback's
+// first lines say where it comes from, its last ones what happened.
+constexpr std::size_t kReasonHead = 2 * 1024;
+constexpr std::size_t kReasonTail = 14 * 1024;
+
+std::string shortened(const std::string& reason) {
+  if (reason.size() <= kReasonHead + kReasonTail) return reason;
+  return reason.substr(0, kReasonHead) + "\n[...]\n" + reason.substr(reason.size() - kReasonTail);
+}
+
+// nlohmann-json reports by exception; this is the one border where they end.
+template <class Read>
+auto guarded(std::string_view what, Read&& read) -> Result<decltype(read())> {
+  try {
+    return read();
+  } catch (const std::exception& error) {
+    return fail(std::string(what) + ": " + error.what());
+  }
+}
+
+// Bytes of any kind as JSON text and back: each byte is the code point of the same number, so keys
+// and passwords that are not UTF-8 arrive unchanged.
+std::string to_text(std::string_view bytes) {
+  std::string text;
+  text.reserve(bytes.size());
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x80) {
+      text += c;
+    } else {
+      text += static_cast<char>(0xc0 | (byte >> 6));
+      text += static_cast<char>(0x80 | (byte & 0x3f));
+    }
+  }
+  return text;
+}
+
+std::string from_text(const std::string& text) {
+  std::string bytes;
+  bytes.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    if (lead < 0x80) {
+      bytes += text[i];
+      continue;
+    }
+    if (lead > 0xc3 || i + 1 == text.size()) throw std::invalid_argument("not a byte string");
+    const auto next = static_cast<unsigned char>(text[++i]);
+    bytes += static_cast<char>((lead & 0x03) << 6 | (next & 0x3f));
+  }
+  return bytes;
+}
+
+std::uint32_t number(const json& object, const char* name) {
+  const json& value = object.at(name);
+  if (!value.is_number_unsigned()) throw std::invalid_argument(std::string(name) + ": no number");
+  const auto wide = value.get<std::uint64_t>();
+  if (wide > std::numeric_limits<std::uint32_t>::max()) {
+    throw std::invalid_argument(std::string(name) + ": out of range");
+  }
+  return static_cast<std::uint32_t>(wide);
+}
+
+bool boolean(const json& object, const char* name) { return object.at(name).get<bool>(); }
+std::string text(const json& object, const char* name) {
+  return object.at(name).get<std::string>();
+}
+std::string bytes(const json& object, const char* name) { return from_text(text(object, name)); }
+
+// Per message: its name on the wire, its fields out, its fields in.
+constexpr std::array kNames = {"edge_init", "worker_add",  "worker_drain", "worker_remove",
+                               "drain",     "stop",        "reopen_logs",  "worker_init",
+                               "ready",     "boot_failed", "worker_idle",  "worker_lost",
+                               "drained"};
+static_assert(kNames.size() == std::variant_size_v<ControlMessage>);
+
+void put(json& out, const EdgeInit& m) {
+  out["has_access_log"] = m.has_access_log;
+  out["listeners"] = m.listeners;
+}
+void get(const json& in, EdgeInit& m) {
+  m.has_access_log = boolean(in, "has_access_log");
+  m.listeners = number(in, "listeners");
+}
+
+void put(json& out, const WorkerAdd& m) {
+  out["worker_id"] = m.worker_id;
+  out["generation"] = m.generation;
+  out["pid"] = m.pid;
+  out["scoreboard_slot"] = m.scoreboard_slot;
+  out["app"] = m.app;
+  out["slots"] = m.slots;
+  out["whole_requests"] = m.whole_requests;
+}
+void get(const json& in, WorkerAdd& m) {
+  m.worker_id = number(in, "worker_id");
+  m.generation = number(in, "generation");
+  m.pid = number(in, "pid");
+  m.scoreboard_slot = number(in, "scoreboard_slot");
+  m.app = text(in, "app");
+  m.slots = number(in, "slots");
+  m.whole_requests = boolean(in, "whole_requests");
+}
+
+void put(json& out, const WorkerDrain& m) { out["worker_id"] = m.worker_id; }
+void get(const json& in, WorkerDrain& m) { m.worker_id = number(in, "worker_id"); }
+void put(json& out, const WorkerRemove& m) { out["worker_id"] = m.worker_id; }
+void get(const json& in, WorkerRemove& m) { m.worker_id = number(in, "worker_id"); }
+void put(json& out, const WorkerIdle& m) { out["worker_id"] = m.worker_id; }
+void get(const json& in, WorkerIdle& m) { m.worker_id = number(in, "worker_id"); }
+
+void put(json& out, const Drain& m) { out["timeout_ms"] = m.timeout_ms; }
+void get(const json& in, Drain& m) { m.timeout_ms = number(in, "timeout_ms"); }
+
+void put(json&, const Stop&) {}
+void get(const json&, Stop&) {}
+void put(json&, const Drained&) {}
+void get(const json&, Drained&) {}
+
+void put(json& out, const ReopenLogs& m) { out["has_access_log"] = m.has_access_log; }
+void get(const json& in, ReopenLogs& m) { m.has_access_log = boolean(in, "has_access_log"); }
+
+void put(json& out, const WorkerInit& m) {
+  out["worker_id"] = m.worker_id;
+  out["generation"] = m.generation;
+  out["scoreboard_slot"] = m.scoreboard_slot;
+  out["app"] = m.app;
+}
+void get(const json& in, WorkerInit& m) {
+  m.worker_id = number(in, "worker_id");
+  m.generation = number(in, "generation");
+  m.scoreboard_slot = number(in, "scoreboard_slot");
+  m.app = text(in, "app");
+}
+
+void put(json& out, const Ready& m) {
+  out["interface"] = m.interface;
+  out["slots"] = m.slots;
+}
+void get(const json& in, Ready& m) {
+  m.interface = text(in, "interface");
+  m.slots = number(in, "slots");
+}
+
+void put(json& out, const BootFailed& m) {
+  out["reason"] = shortened(m.reason);
+  out["application"] = m.application;
+}
+void get(const json& in, BootFailed& m) {
+  m.reason = text(in, "reason");
+  m.application = boolean(in, "application");
+}
+
+void put(json& out, const WorkerLost& m) {
+  out["worker_id"] = m.worker_id;
+  out["reason"] = shortened(m.reason);
+}
+void get(const json& in, WorkerLost& m) {
+  m.worker_id = number(in, "worker_id");
+  m.reason = text(in, "reason");
+}
+
+// Texts of an application may hold any bytes; what is not UTF-8 is shown as U+FFFD.
+std::string dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+template <std::size_t I = 0>
+ControlMessage read_named(const std::string& type, const json& in) {
+  if constexpr (I == std::variant_size_v<ControlMessage>) {
+    throw std::invalid_argument("unknown type '" + type + "'");
+  } else {
+    if (type != kNames[I]) return read_named<I + 1>(type, in);
+    std::variant_alternative_t<I, ControlMessage> message;
+    get(in, message);
+    return message;
+  }
+}
+
+json key_pair_to_json(const KeyPair& pair) {
+  return {{"certificate_pem", to_text(pair.certificate_pem)},
+          {"key_pem", to_text(pair.key_pem)},
+          {"key_password", to_text(pair.key_password)},
+          {"certificate_path", to_text(pair.certificate_path)}};
+}
+
+KeyPair key_pair_from_json(const json& in) {
+  return {bytes(in, "certificate_pem"), bytes(in, "key_pem"), bytes(in, "key_password"),
+          bytes(in, "certificate_path")};
+}
+
+}  // namespace
+
+std::string to_json(const ControlMessage& message) {
+  json out = {{"type", kNames[message.index()]}};
+  std::visit([&out](const auto& alternative) { put(out, alternative); }, message);
+  return dump(out);
+}
+
+Result<ControlMessage> parse_control_message(std::string_view text_in) {
+  return guarded("control message", [&] {
+    const json in = json::parse(text_in);
+    return read_named(text(in, "type"), in);
+  });
+}
+
+std::string to_json(const EdgeStart& start) {
+  json listeners = json::array();
+  for (const auto& pairs : start.key_pairs) {
+    json list = json::array();
+    for (const auto& pair : pairs) list.push_back(key_pair_to_json(pair));
+    listeners.push_back(std::move(list));
+  }
+  return dump({{"config_toml", to_text(start.config_toml)},
+               {"config_dir", to_text(start.config_dir)},
+               {"key_pairs", std::move(listeners)}});
+}
+
+Result<EdgeStart> parse_edge_start(std::string_view text_in) {
+  return guarded("edge start", [&] {
+    const json in = json::parse(text_in);
+    EdgeStart start{bytes(in, "config_toml"), bytes(in, "config_dir"), {}};
+    for (const auto& list : in.at("key_pairs")) {
+      auto& pairs = start.key_pairs.emplace_back();
+      for (const auto& pair : list) pairs.push_back(key_pair_from_json(pair));
+    }
+    return start;
+  });
+}
+
+std::string to_json(const WorkerStart& start) {
+  return dump(
+      {{"config_toml", to_text(start.config_toml)}, {"config_dir", to_text(start.config_dir)}});
+}
+
+Result<WorkerStart> parse_worker_start(std::string_view text_in) {
+  return guarded("worker start", [&] {
+    const json in = json::parse(text_in);
+    return WorkerStart{bytes(in, "config_toml"), bytes(in, "config_dir")};
+  });
+}
+
+}  // namespace saola::ipc

@@ -1,0 +1,115 @@
+// Messages between the supervisor and its children: structs <-> JSON text. No I/O.
+//
+//   supervisor -> edge     EdgeInit (first), WorkerAdd, WorkerDrain, WorkerRemove, Drain, ReopenLogs
+//   edge -> supervisor     Ready, BootFailed, WorkerIdle (a draining worker has nothing left), WorkerLost, Drained
+//   supervisor -> worker   WorkerInit (first), Drain (finish and exit), Stop (exit now)
+//   worker -> supervisor   Ready, BootFailed
+//
+// Descriptors travel with a message in the order its comment says.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "common/core/result.h"
+#include "common/core/unique_fd.h"
+
+namespace saola::ipc {
+
+// The text of a certificate and its key, read by the supervisor while it may. PEM.
+struct KeyPair {
+  std::string certificate_pem;
+  std::string key_pem;
+  std::string key_password;  // empty: not encrypted
+  std::string certificate_path;  // for messages
+};
+
+// fds: [0] memory file with EdgeStart as JSON (to_json/parse_edge_start), [1] scoreboard,
+// [2] error log, [3] access log if has_access_log, then the listening sockets in order of config.listen.
+struct EdgeInit {
+  bool has_access_log = false;
+  std::uint32_t listeners = 0;
+};
+
+// What does not fit in a packet. Travels in a memory file.
+struct EdgeStart {
+  std::string config_toml;   // effective configuration, as `saola config` prints it, secrets included
+  std::string config_dir;    // what relative paths in it are relative to
+  std::vector<std::vector<KeyPair>> key_pairs;  // per listener, first is the default
+};
+
+// fds: [0] wire socket, [1] claim table. The edge sends HELLO at once and dispatches when told
+// `ready` (the worker told the supervisor, the supervisor tells the edge).
+struct WorkerAdd {
+  std::uint32_t worker_id = 0;
+  std::uint32_t generation = 0;
+  std::uint32_t pid = 0;
+  std::uint32_t scoreboard_slot = 0;
+  std::string app;
+  std::uint32_t slots = 1;        // requests it runs at once: WSGI threads or ASGI concurrency
+  bool whole_requests = false;    // WSGI: bodies are complete before dispatch
+};
+struct WorkerDrain {
+  std::uint32_t worker_id = 0;
+};
+struct WorkerRemove {
+  std::uint32_t worker_id = 0;
+};
+struct Drain {
+  std::uint32_t timeout_ms = 0;
+};
+struct Stop {};
+struct ReopenLogs {  // fds: [0] error log, [1] access log if has_access_log
+  bool has_access_log = false;
+};
+
+// fds: [0] memory file with WorkerStart as JSON, [1] wire socket, [2] claim table, [3] scoreboard, [4] error log.
+struct WorkerInit {
+  std::uint32_t worker_id = 0;
+  std::uint32_t generation = 0;
+  std::uint32_t scoreboard_slot = 0;
+  std::string app;
+};
+struct WorkerStart {
+  std::string config_toml;
+  std::string config_dir;
+};
+
+struct Ready {
+  // Workers only: what the loader found.
+  std::string interface;        // "wsgi" or "asgi"
+  std::uint32_t slots = 0;
+};
+struct BootFailed {
+  std::string reason;           // one line or a traceback
+  bool application = false;     // true: the app could not be loaded (exit code 3 before the first ready)
+};
+struct WorkerIdle {
+  std::uint32_t worker_id = 0;
+};
+struct WorkerLost {             // the wire connection broke
+  std::uint32_t worker_id = 0;
+  std::string reason;
+};
+struct Drained {};
+
+using ControlMessage =
+    std::variant<EdgeInit, WorkerAdd, WorkerDrain, WorkerRemove, Drain, Stop, ReopenLogs,
+                 WorkerInit, Ready, BootFailed, WorkerIdle, WorkerLost, Drained>;
+
+std::string to_json(const ControlMessage& message);
+Result<ControlMessage> parse_control_message(std::string_view text);
+
+std::string to_json(const EdgeStart& start);
+Result<EdgeStart> parse_edge_start(std::string_view text);
+std::string to_json(const WorkerStart& start);
+Result<WorkerStart> parse_worker_start(std::string_view text);
+
+// A sealed memory file that holds `text`, and back.
+Result<UniqueFd> make_memory_file(std::string_view text);
+Result<std::string> read_memory_file(const UniqueFd& file);
+
+}  // namespace saola::ipc

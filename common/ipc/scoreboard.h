@@ -1,0 +1,48 @@
+// Scoreboard: what each worker does now, in a sealed memory file. The worker writes its slot, everybody
+// reads; slots outlive their worker, so the last state of a killed one can be read. One writer per word
+// and time: the supervisor fills a slot before it starts the worker and marks it kExited after it has
+// reaped it; in between only the worker writes.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "common/core/result.h"
+#include "common/core/unique_fd.h"
+
+namespace saola::ipc {
+
+enum class WorkerPhase : std::uint32_t { kEmpty = 0, kBooting, kReady, kDraining, kExited };
+
+struct alignas(64) WorkerSlot {
+  std::atomic<std::uint32_t> worker_id;
+  std::atomic<std::uint32_t> pid;
+  std::atomic<std::uint32_t> generation;
+  std::atomic<std::uint32_t> phase;             // WorkerPhase
+  std::atomic<std::uint64_t> heartbeat_ns;      // CLOCK_MONOTONIC, by the worker's helper thread
+  std::atomic<std::uint64_t> loop_turn_ns;      // CLOCK_MONOTONIC, last time the app thread or loop came round
+  std::atomic<std::uint64_t> requests_started;
+  std::atomic<std::uint64_t> requests_finished;
+};
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+class Scoreboard {
+ public:
+  static constexpr std::size_t kSlots = 1024;  // workers alive at once, all generations
+
+  static Result<UniqueFd> create_file();
+  static Result<Scoreboard> map(const UniqueFd& file);
+
+  Scoreboard(Scoreboard&& other) noexcept;
+  Scoreboard& operator=(Scoreboard&& other) noexcept;
+  ~Scoreboard();
+
+  WorkerSlot& slot(std::size_t index);
+
+ private:
+  explicit Scoreboard(WorkerSlot* slots) : slots_(slots) {}
+  WorkerSlot* slots_;
+};
+
+}  // namespace saola::ipc
