@@ -1,0 +1,64 @@
+// Access log lines: one per finished exchange. Formatting only; a LineWriter takes the line.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/core/result.h"
+#include "common/ipc/messages.h"
+
+namespace saola::proxy {
+
+// Everything a line can say about one exchange. Views live as long as the call.
+struct AccessRecord {
+  std::chrono::system_clock::time_point finished;
+  std::string_view client_host;
+  std::uint16_t client_port = 0;
+  std::string_view method;
+  std::string_view target;           // as sent, path and query
+  std::string_view raw_path;
+  std::string_view query;
+  ipc::HttpVersion version = ipc::HttpVersion::k11;
+  ipc::Scheme scheme = ipc::Scheme::kHttp;
+  std::string_view authority;
+  int status = 0;
+  std::uint64_t request_bytes = 0;   // body
+  std::uint64_t response_bytes = 0;  // body as sent
+  std::chrono::microseconds total{0};
+  std::chrono::microseconds queue_wait{0};
+  std::chrono::microseconds app_time{0};
+  std::string_view request_id;
+  std::string_view app;
+  std::uint32_t worker_pid = 0;      // 0: no worker had it
+  std::uint32_t worker_id = 0;
+  std::uint32_t generation = 0;
+  int retries = 0;
+  std::string_view tls_version;      // empty: plain
+  std::string_view outcome;          // "ok", "client_gone", "refused", "queue_timeout", "app_broken", ...
+  const std::vector<ipc::Field>* request_fields = nullptr;
+  const std::vector<ipc::Field>* response_fields = nullptr;
+};
+
+class AccessLogFormat {
+ public:
+  // "combined", "json", or a string with gunicorn's atoms (%(h)s, %({user-agent}i)s, %(L)s, ...) plus
+  // ours, documented in docs/configuration.md. An unknown atom is an error that names it.
+  static Result<AccessLogFormat> parse(std::string_view format);
+  AccessLogFormat(AccessLogFormat&&) noexcept;
+  AccessLogFormat& operator=(AccessLogFormat&&) noexcept;
+  ~AccessLogFormat();
+
+  // Appends one line with "\n". Control bytes, quotes and backslashes from outside are escaped.
+  void append(std::string& out, const AccessRecord& record) const;
+
+ private:
+  struct State;
+  explicit AccessLogFormat(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace saola::proxy

@@ -1,0 +1,52 @@
+// TlsContext: the TLS side of one listener: certificates by name, ALPN, versions, tickets.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/config/config.h"
+#include "common/core/log.h"
+#include "common/core/result.h"
+#include "common/ipc/control_message.h"
+
+struct ssl_ctx_st;
+
+namespace saola::proxy {
+
+class TlsContext {
+ public:
+  // `pairs` in the order of `tls.certificates`; several may name the same hosts with other key types
+  // (ECDSA and RSA side by side: the client's algorithms decide). Errors name the file: key does not
+  // match, wrong password, expired chain order, ...
+  static Result<std::unique_ptr<TlsContext>> create(const config::Tls& tls,
+                                                    const std::vector<std::string>& protocols,
+                                                    const std::vector<ipc::KeyPair>& pairs);
+  ~TlsContext();
+  TlsContext(const TlsContext&) = delete;
+  TlsContext& operator=(const TlsContext&) = delete;
+
+  // Renews the ticket keys when they are old; the last two stay valid for decryption. Call about once a minute.
+  void rotate_ticket_keys(std::chrono::steady_clock::time_point now);
+
+  // True if some certificate of this listener names `host`.
+  bool covers(std::string_view host) const;
+
+  struct Expiry {
+    std::string certificate_path;
+    std::chrono::system_clock::time_point not_after;
+  };
+  const std::vector<Expiry>& expiries() const;
+
+  // The context that new connections start with; SNI may switch to another one.
+  ssl_ctx_st* native() const;
+
+ private:
+  struct State;
+  explicit TlsContext(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace saola::proxy
