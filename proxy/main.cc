@@ -1,0 +1,89 @@
+// Composition root: which role this process has, and what each side brings to the command line. No
+// logic worth a test.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "backend/worker_main.h"
+#include "common/cli/commands.h"
+#include "common/config/config_loader.h"
+#include "common/control/supervisor.h"
+#include "common/ipc/control_message.h"
+#include "proxy/access_log.h"
+#include "proxy/edge_main.h"
+#include "proxy/tls_context.h"
+
+namespace saola {
+namespace {
+
+// SAOLA_ROLE ("edge:FD", "worker:FD") is how the supervisor tells its children apart. It is not
+// handed on to the application's own children.
+int run_role(std::string_view role) {
+  const std::size_t colon = role.find(':');
+  const std::string_view name = role.substr(0, colon);
+  int fd = -1;
+  if (colon != std::string_view::npos) {
+    const std::string_view digits = role.substr(colon + 1);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), fd);
+    if (error != std::errc() || end != digits.data() + digits.size()) fd = -1;
+  }
+  if (fd >= 0 && name == "edge") return proxy::run_edge(fd);
+  if (fd >= 0 && name == "worker") return backend::run_worker(fd);
+  std::fprintf(stderr, "saola: SAOLA_ROLE is set by the supervisor only; unset it\n");
+  return cli::kExitUsage;
+}
+
+int serve(const config::Config& config, const std::string& program) {
+  return control::run_supervisor(control::SupervisorOptions{config, program});
+}
+
+int import_app(const config::Config& config) {
+  const auto file = ipc::make_memory_file(config::print_config(config, /*show_secrets=*/true));
+  if (!file) {
+    std::fprintf(stderr, "saola: %s\n", file.error().message.c_str());
+    return cli::kExitFailed;
+  }
+  return backend::check_import(fmt::format("/proc/self/fd/{}", file->get()).c_str());
+}
+
+Result<void> check_tls(const config::Listen& listen, const std::vector<ipc::KeyPair>& pairs) {
+  const auto context = proxy::TlsContext::create(*listen.tls, listen.protocols, pairs);
+  if (!context) return Unexpected{context.error()};
+  return {};
+}
+
+Result<void> check_access_format(std::string_view format) {
+  const auto parsed = proxy::AccessLogFormat::parse(format);
+  if (!parsed) return Unexpected{parsed.error()};
+  return {};
+}
+
+}  // namespace
+}  // namespace saola
+
+int main(int argc, char** argv) {
+  if (const char* role = std::getenv("SAOLA_ROLE")) {
+    const std::string copy(role);
+    ::unsetenv("SAOLA_ROLE");
+    return saola::run_role(copy);
+  }
+  const std::string program = argc > 0 ? argv[0] : "saola";
+  saola::cli::Actions actions;
+  actions.serve = [&program](const saola::config::Config& config) {
+    return saola::serve(config, program);
+  };
+  actions.import_app = saola::import_app;
+  actions.check_tls = saola::check_tls;
+  actions.check_access_format = saola::check_access_format;
+  return saola::cli::run_command_line(
+      saola::cli::Invocation::from_process(argc, argv, std::cout, std::cerr), actions);
+}

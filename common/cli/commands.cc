@@ -1,0 +1,216 @@
+#include "common/cli/commands.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <ostream>
+#include <utility>
+
+#include "common/cli/checks.h"
+#include "common/cli/dropin_command.h"
+#include "common/config/suggestion.h"
+
+extern char** environ;
+
+namespace saola::cli {
+namespace {
+
+// Speak to a running supervisor; their names are taken so that no later version changes what a
+// command line means.
+constexpr std::array<std::string_view, 9> kReserved = {
+    "status", "top", "stacks", "reload", "stop", "scale", "drain", "reopen", "upgrade"};
+constexpr std::array<std::string_view, 5> kCommands = {"serve", "check", "config", "version",
+                                                       "help"};
+
+constexpr std::string_view kUsage =
+    R"(Saola serves Python web applications: TLS, HTTP and workers in one program.
+
+  saola serve [-c FILE] [--set KEY=VALUE]...   run in the foreground
+  saola check [-c FILE] [--import]             validate the configuration, certificates and, if asked, the app
+  saola config [-c FILE]                       print the effective configuration, secrets hidden
+  saola version
+  saola help
+
+  saola MODULE:APP [gunicorn's options]        no file: drop-in mode, also reads GUNICORN_CMD_ARGS
+                                               (saola MODULE:APP --help lists the options)
+
+FILE is saola.toml unless -c or SAOLA_CONFIG names another.
+)";
+
+template <std::size_t N>
+bool contains(const std::array<std::string_view, N>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+struct FileOptions {
+  std::string path;
+  std::vector<std::string> overrides;  // "key=value"
+  bool import = false;
+};
+
+void print_problems(std::ostream& err, const std::vector<config::Problem>& problems) {
+  for (const config::Problem& problem : problems) err << config::to_string(problem) << '\n';
+}
+
+// "--workers 3" is "--set app.workers=3"; where these apply is the same as for --set.
+void add_file_options(CLI::App& command, FileOptions& options) {
+  command.add_option("-c,--config", options.path, "configuration file")->type_name("FILE");
+  command.add_option("--set", options.overrides, "override one key of the file")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+  command.add_option_function<std::string>(
+      "--workers",
+      [&options](const std::string& count) { options.overrides.push_back("app.workers=" + count); },
+      "same as --set app.workers=N");
+}
+
+std::string config_path(const FileOptions& options, const Invocation& invocation) {
+  if (!options.path.empty()) return options.path;
+  const std::string_view from_environment = find_variable(invocation.environment, "SAOLA_CONFIG");
+  return from_environment.empty() ? "saola.toml" : std::string(from_environment);
+}
+
+// The configuration, or nothing after having said on `err` why.
+std::optional<config::Config> load(const FileOptions& options, const Invocation& invocation) {
+  auto input = config::read_config_file(config_path(options, invocation));
+  if (!input) {
+    *invocation.err << "saola: " << input.error().message << '\n';
+    return std::nullopt;
+  }
+  input->environment = invocation.environment;
+  auto config = config::load_config(*input);
+  if (!config) {
+    print_problems(*invocation.err, config.error());
+    return std::nullopt;
+  }
+  return *std::move(config);
+}
+
+int serve(const FileOptions& options, const Invocation& invocation, const Actions& actions) {
+  const auto config = load(options, invocation);
+  return config ? actions.serve(*config) : kExitConfiguration;
+}
+
+int check(const FileOptions& options, const Invocation& invocation, const Actions& actions) {
+  const auto config = load(options, invocation);
+  if (!config) return kExitConfiguration;
+  const auto problems = check_files(*config, actions);
+  print_problems(*invocation.err, problems);
+  if (!problems.empty()) return kExitConfiguration;
+  if (options.import) {
+    const int imported = actions.import_app(with_absolute_paths(*config));
+    if (imported != kExitOk) return imported;
+  }
+  *invocation.out << config_path(options, invocation) << ": ok\n";
+  return kExitOk;
+}
+
+int print_effective(const FileOptions& options, const Invocation& invocation) {
+  const auto config = load(options, invocation);
+  if (!config) return kExitConfiguration;
+  *invocation.out << config::print_config(*config, /*show_secrets=*/false);
+  return kExitOk;
+}
+
+int run_file_command(const std::string& name, const Invocation& invocation,
+                     const Actions& actions) {
+  CLI::App command("", "saola " + name);
+  FileOptions options;
+  add_file_options(command, options);
+  if (name == "check") command.add_flag("--import", options.import, "also load the application");
+  // CLI11 throws; this is the border.
+  try {
+    command.parse(
+        std::vector<std::string>(invocation.arguments.rbegin(), invocation.arguments.rend() - 1));
+  } catch (const CLI::CallForHelp&) {
+    *invocation.out << command.help();
+    return kExitOk;
+  } catch (const CLI::ParseError& error) {
+    *invocation.err << fmt::format("saola {}: {} (saola {} --help)\n", name, error.what(), name);
+    return kExitUsage;
+  }
+  if (name == "serve") return serve(options, invocation, actions);
+  if (name == "check") return check(options, invocation, actions);
+  return print_effective(options, invocation);
+}
+
+// A bare word is gunicorn's "module" (module:application), unless it looks like a command misspelt.
+std::string meant_command(std::string_view word) {
+  if (word.find_first_of(":./-") != std::string_view::npos) return {};
+  std::vector<std::string> names(kCommands.begin(), kCommands.end());
+  names.insert(names.end(), kReserved.begin(), kReserved.end());
+  return std::string(config::nearest_name(word, names));
+}
+
+bool is_module_here(const Invocation& invocation, const std::string& word) {
+  const auto base = std::filesystem::path(invocation.directory) / word;
+  std::error_code ignored;  // what cannot be looked at is not there
+  return std::filesystem::is_directory(base, ignored) ||
+         std::filesystem::exists(base.string() + ".py", ignored);
+}
+
+}  // namespace
+
+std::string_view find_variable(const config::EnvironmentView& environment, std::string_view name) {
+  for (const auto& [key, value] : environment) {
+    if (key == name) return value;
+  }
+  return {};
+}
+
+Invocation Invocation::from_process(int argc, char** argv, std::ostream& out, std::ostream& err) {
+  Invocation invocation;
+  for (int i = 1; i < argc; ++i) invocation.arguments.emplace_back(argv[i]);
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    const std::size_t equals = text.find('=');
+    if (equals == std::string_view::npos) continue;
+    invocation.environment.emplace_back(text.substr(0, equals), text.substr(equals + 1));
+  }
+  std::error_code failed;
+  invocation.directory = std::filesystem::current_path(failed).string();
+  if (failed) invocation.directory = ".";
+  invocation.out = &out;
+  invocation.err = &err;
+  return invocation;
+}
+
+int run_command_line(const Invocation& invocation, const Actions& actions) {
+  std::ostream& out = *invocation.out;
+  std::ostream& err = *invocation.err;
+  const std::string first = invocation.arguments.empty() ? "" : invocation.arguments.front();
+  const bool has_gunicorn_args =
+      !find_variable(invocation.environment, "GUNICORN_CMD_ARGS").empty();
+  if (invocation.arguments.empty() && !has_gunicorn_args) {
+    err << kUsage;
+    return kExitUsage;
+  }
+  if (first == "help" || first == "-h" || first == "--help") {
+    out << kUsage;
+    return kExitOk;
+  }
+  if (first == "version" || first == "-v" || first == "--version") {
+    out << "saola " SAOLA_VERSION "\n";
+    return kExitOk;
+  }
+  if (contains(kReserved, first)) {
+    err << fmt::format("saola {}: not available in this version\n", first);
+    return kExitUsage;
+  }
+  if (contains(kCommands, first)) return run_file_command(first, invocation, actions);
+  if (const auto meant = meant_command(first);
+      !meant.empty() && !is_module_here(invocation, first)) {
+    err << fmt::format("saola: unknown command '{}'; did you mean '{}'? (saola help)\n", first,
+                       meant);
+    return kExitUsage;
+  }
+  return run_dropin(invocation, actions);
+}
+
+}  // namespace saola::cli

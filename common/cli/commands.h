@@ -1,0 +1,62 @@
+// The command line (docs/gunicorn.md for drop-in mode): which command it is, its options, its
+// output and exit code.
+//
+//   saola serve|check|config|version|help ...     a configuration file
+//   saola module:attribute -b ... -w ...          drop-in mode: gunicorn's flags, no file
+//
+// What a command needs from the edge, the workers or the control plane comes in as Actions, so that
+// this folder knows none of them. Nothing here keeps state; one call, one command.
+#pragma once
+
+#include <functional>
+#include <iosfwd>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/config/config.h"
+#include "common/config/config_loader.h"
+#include "common/core/result.h"
+#include "common/ipc/control_message.h"
+
+namespace saola::cli {
+
+// Exit codes (docs/signals.md).
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;         // failed while running
+inline constexpr int kExitUsage = 2;          // bad command line
+inline constexpr int kExitApplication = 3;    // the app could not be loaded
+inline constexpr int kExitConfiguration = 4;  // bad configuration
+
+// What main() brings from the other sides.
+struct Actions {
+  // Runs until stopped; returns the exit code.
+  std::function<int(const config::Config&)> serve;
+  // Loads the apps as a worker would and prints what is wrong; kExitOk or kExitApplication. Paths
+  // in the configuration it gets are absolute.
+  std::function<int(const config::Config&)> import_app;
+  // Whether a listener's certificates and keys can be used. `listen.tls` is set; `pairs` in its
+  // order.
+  std::function<Result<void>(const config::Listen& listen, const std::vector<ipc::KeyPair>& pairs)>
+      check_tls;
+  // Whether log.access_format can be understood.
+  std::function<Result<void>(std::string_view format)> check_access_format;
+};
+
+struct Invocation {
+  std::vector<std::string> arguments;   // without the program's name
+  config::EnvironmentView environment;  // of the process
+  std::string directory;                // where it was started, absolute
+  std::ostream* out = nullptr;
+  std::ostream* err = nullptr;
+
+  static Invocation from_process(int argc, char** argv, std::ostream& out, std::ostream& err);
+};
+
+// The value of an environment variable; empty if it is not set.
+std::string_view find_variable(const config::EnvironmentView& environment, std::string_view name);
+
+// Carries out what the command line asks for and returns the process's exit code.
+int run_command_line(const Invocation& invocation, const Actions& actions);
+
+}  // namespace saola::cli
