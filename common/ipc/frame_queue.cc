@@ -73,7 +73,7 @@ void FrameQueue::add_body(std::uint32_t stream, std::string_view body, bool end,
     body.remove_prefix(kMaxPayload);
   }
   if (!body.empty() || end) {
-    append(lane, FrameType::kBody, end ? kEnd : std::uint8_t{0}, stream, body);
+    append(lane, FrameType::kBody, static_cast<std::uint8_t>(end ? kEnd : 0), stream, body);
   }
 }
 

@@ -1,7 +1,8 @@
 // Incremental parser for HTTP/1.x request heads (RFC 9112 sections 2 to 6). No I/O.
 //
 // llhttp reads the head; what it lets pass and we do not (see request_parser.cc) is checked on the
-// bytes. Nothing ambiguous comes out: a head is either understood in the one strict way, or refused.
+// bytes. Nothing ambiguous comes out: a head is either understood in the one strict way, or
+// refused.
 #pragma once
 
 #include <cstdint>
@@ -35,17 +36,18 @@ struct RequestHead {
   ipc::Method method = ipc::Method::kGet;
   ipc::HttpVersion version = ipc::HttpVersion::k11;
   TargetForm form = TargetForm::kOrigin;
-  bool keep_alive = true;            // as the client wishes: version and Connection
+  bool keep_alive = true;  // as the client wishes: version and Connection
   bool expect_continue = false;
-  bool upgrade = false;              // Connection: upgrade and an Upgrade field (ignored until tunnels exist)
-  bool chunked = false;              // Transfer-Encoding: chunked, and nothing else
-  std::int64_t content_length = 0;   // -1 when chunked; 0 without a body
+  bool upgrade = false;  // Connection: upgrade and an Upgrade field (ignored until tunnels exist)
+  bool chunked = false;  // Transfer-Encoding: chunked, and nothing else
+  std::int64_t content_length = 0;  // -1 when chunked; 0 without a body
   std::string_view method_text;
-  std::string_view target;           // as sent
-  std::string_view authority;        // from absolute-form, else Host; as sent; may be empty (HTTP/1.0)
-  std::string_view raw_path;         // of the target; "*" for asterisk-form; "/" for an empty absolute path
-  std::string_view query;            // without '?'
-  std::vector<ipc::Field> fields;    // names in lower case; all fields in order, hop-by-hop ones too
+  std::string_view target;     // as sent
+  std::string_view authority;  // from absolute-form, else Host; as sent; may be empty (HTTP/1.0)
+  std::string_view
+      raw_path;            // of the target; "*" for asterisk-form; "/" for an empty absolute path
+  std::string_view query;  // without '?'
+  std::vector<ipc::Field> fields;  // names in lower case; all fields in order, hop-by-hop ones too
 
   bool has_body() const { return content_length != 0; }
 
@@ -54,7 +56,7 @@ struct RequestHead {
   RequestHead() = default;
   RequestHead(RequestHead&&) = default;
   RequestHead& operator=(RequestHead&&) = default;
-  void clear();                      // keeps capacity
+  void clear();  // keeps capacity
 };
 
 class RequestParser {
@@ -71,7 +73,8 @@ class RequestParser {
   // True between requests: not one byte of a head has come.
   bool idle() const;
 
-  // Requires complete(). Swaps the head into `head` (whose storage is reused for the next one) and starts over.
+  // Requires complete(). Swaps the head into `head` (whose storage is reused for the next one) and
+  // starts over.
   void take_head(RequestHead& head);
 
   // Frees storage that an idle connection does not need.

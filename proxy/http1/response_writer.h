@@ -10,8 +10,8 @@
 namespace saola::proxy::http1 {
 
 enum class Framing : std::uint8_t {
-  kNone,        // no body on the wire: HEAD, 204, 304
-  kLength,      // Content-Length
+  kNone,    // no body on the wire: HEAD, 204, 304
+  kLength,  // Content-Length
   kChunked,
   kUntilClose,  // HTTP/1.0 client and no length
 };
@@ -19,22 +19,23 @@ enum class Framing : std::uint8_t {
 struct ResponseOptions {
   ipc::Method request_method = ipc::Method::kGet;
   ipc::HttpVersion request_version = ipc::HttpVersion::k11;
-  bool keep_alive = true;          // what the connection would like
-  std::string_view server;         // value of Server; empty: none is added
-  std::string_view date;           // value of Date
-  std::string_view request_id;     // X-Request-ID is added if the app has not set it; empty: none
+  bool keep_alive = true;       // what the connection would like
+  std::string_view server;      // value of Server; empty: none is added
+  std::string_view date;        // value of Date
+  std::string_view request_id;  // X-Request-ID is added if the app has not set it; empty: none
 };
 
 struct WrittenHead {
   Framing framing;
-  bool keep_alive;                 // false: the connection ends after this response
-  std::int64_t content_length;     // -1 if not known; what the body must come to when framing is kLength
+  bool keep_alive;  // false: the connection ends after this response
+  std::int64_t
+      content_length;  // -1 if not known; what the body must come to when framing is kLength
 };
 
 // Appends a complete head for `head` to `out`. `head.content_length` is used when the app gave no
-// Content-Length. Hop-by-hop fields of the app are dropped (RFC 9110 section 7.6.1), as are names that
-// are no tokens and values with CR, LF or NUL: a worker has refused those already. A Content-Length
-// of the app that is not a number, or given twice with different values, is dropped.
+// Content-Length. Hop-by-hop fields of the app are dropped (RFC 9110 section 7.6.1), as are names
+// that are no tokens and values with CR, LF or NUL: a worker has refused those already. A
+// Content-Length of the app that is not a number, or given twice with different values, is dropped.
 WrittenHead write_response_head(std::string& out, const ipc::ResponseHeadView& head,
                                 const ResponseOptions& options);
 
@@ -51,7 +52,7 @@ void write_last_chunk(std::string& out, const std::vector<ipc::Field>& trailers 
 void write_error_response(std::string& out, int status, std::string_view request_id,
                           std::string_view extra_fields, const ResponseOptions& options);
 
-std::string_view reason_phrase(int status);   // "" for unknown ones
+std::string_view reason_phrase(int status);  // "" for unknown ones
 
 // "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 section 5.6.7).
 std::string http_date(std::int64_t unix_seconds);
