@@ -1,4 +1,5 @@
-// Broken invariants end the process at once: the supervisor starts a clean one (docs/architecture.md).
+// Broken invariants end the process at once: the supervisor starts a clean one
+// (docs/architecture.md).
 #pragma once
 
 namespace saola {
@@ -8,10 +9,10 @@ namespace saola {
 
 }  // namespace saola
 
-#define SAOLA_CHECK(condition)                                     \
-  do {                                                             \
-    if (!(condition)) [[unlikely]]                                 \
-      ::saola::check_failed(__FILE__, __LINE__, #condition);       \
+#define SAOLA_CHECK(condition)                               \
+  do {                                                       \
+    if (!(condition)) [[unlikely]]                           \
+      ::saola::check_failed(__FILE__, __LINE__, #condition); \
   } while (false)
 
 #define SAOLA_UNREACHABLE() ::saola::check_failed(__FILE__, __LINE__, "unreachable")

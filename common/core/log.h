@@ -3,8 +3,9 @@
 //   2026-01-31T08:15:42.123Z warning edge[4711] request=abc: queue deadline passed
 //
 // Logger formats; LogSink takes finished lines and must not block its caller. Control bytes in a
-// message are escaped (\n becomes "\x0a") so that one record is always one line. A Logger is a small value to
-// copy (a pointer and a name); the sink outlives all of them. Thread safety is the sink's.
+// message are escaped (\n becomes "\x0a") so that one record is always one line. A Logger is a
+// small value to copy (a pointer and a name); the sink outlives all of them. Thread safety is the
+// sink's.
 #pragma once
 
 #include <fmt/format.h>
@@ -85,7 +86,8 @@ class Logger {
 };
 
 // Appends `text` to `out` with bytes below 0x20, 0x7f, '"' and '\\' written as \xHH (two hex
-// digits, lower case), so that it can stand in one line of a log or a terminal. Bytes >= 0x80 are escaped too.
+// digits, lower case), so that it can stand in one line of a log or a terminal. Bytes >= 0x80 are
+// escaped too.
 void append_escaped(std::string& out, std::string_view text);
 
 // 2026-01-31T08:15:42.123Z, UTC, now.
