@@ -220,7 +220,7 @@ class Saola:
 
     # -- the end
 
-    def signal(self, number):
+    def send_signal(self, number):
         self.process.send_signal(number)
 
     def stop(self, number=signal.SIGTERM, deadline=2 * DEADLINE):
