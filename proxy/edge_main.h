@@ -3,7 +3,8 @@
 
 namespace saola::proxy {
 
-// `control_fd` is the channel to the supervisor; its first message is EdgeInit. Returns the exit code.
+// `control_fd` is the channel to the supervisor; its first message is EdgeInit. Returns the exit
+// code.
 int run_edge(int control_fd);
 
 }  // namespace saola::proxy

@@ -1,0 +1,46 @@
+// What every connection and exchange of the edge uses; one set per process, owned by Edge, which
+// outlives them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/config/config.h"
+#include "common/core/line_writer.h"
+#include "common/core/log.h"
+#include "common/event/event_loop.h"
+#include "proxy/access_log.h"
+#include "proxy/date_cache.h"
+#include "proxy/file_pool.h"
+#include "proxy/request_id.h"
+#include "proxy/router.h"
+#include "proxy/spool_file.h"
+
+namespace saola::proxy {
+
+class Upstream;
+class ClientConnection;
+
+struct EdgeServices {
+  EventLoop& loop;
+  const config::Config& config;
+  Logger log;
+  LineWriter* access_writer;  // null: access log off
+  const AccessLogFormat* access_format;
+  Router router;
+  FilePool file_pool;
+  SpoolSpace spool_space;
+  DateCache date;
+  RequestIdSource request_ids;
+  std::vector<char> read_buffer;         // shared by all reads of clients: nobody keeps data in it
+  std::vector<ipc::Field> fields;        // scratch for encoding a request
+  std::string access_lines;              // of this turn, written at its end
+  std::vector<ClientConnection*> dirty;  // have output to flush at the end of this turn
+  bool draining = false;                 // answers say Connection: close
+
+  // The upstream of an app; never null for names in the configuration.
+  Upstream* (*find_upstream)(void* edge, std::string_view app);
+  void* edge;
+};
+
+}  // namespace saola::proxy

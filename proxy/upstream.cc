@@ -1,0 +1,205 @@
+#include "proxy/upstream.h"
+
+#include <algorithm>
+
+#include "proxy/edge_services.h"
+
+namespace saola::proxy {
+namespace {
+
+using std::chrono::microseconds;
+
+// A worker that ended a request this recently gets requests sent ahead; one that has shown nothing
+// for this long gives its unclaimed ones back.
+constexpr microseconds kMoment{1000};
+
+}  // namespace
+
+Upstream::Upstream(EdgeServices& services, std::string name, const config::App& app, Events events)
+    : services_(services),
+      name_(std::move(name)),
+      app_(app),
+      events_(std::move(events)),
+      progress_timer_(
+          services.loop, [](void* self) { static_cast<Upstream*>(self)->check_progress(); }, this),
+      deadline_timer_(
+          services.loop, [](void* self) { static_cast<Upstream*>(self)->expire_queue(); }, this) {
+  whole_requests_ = app.interface == config::Interface::kWsgi;
+}
+
+Upstream::~Upstream() = default;
+
+// ---- requests ----------------------------------------------------------------------------------
+
+bool Upstream::has_room() const {
+  return queue_.size() < static_cast<std::size_t>(app_.queue_limit);
+}
+
+void Upstream::enqueue(Exchange& exchange) {
+  if (exchange.arrival() == 0) exchange.set_arrival(next_arrival_++);
+  // Nobody overtakes those who wait, except what has waited longer.
+  const bool first = queue_.empty() || exchange.arrival() < queue_.front()->arrival();
+  if (first && !dispatching_ && dispatch_one(exchange)) return;
+  queue_.insert(exchange);
+  watch_deadline();
+}
+
+bool Upstream::dispatch_one(Exchange& exchange) {
+  const std::size_t index = pick_worker(loads_, turn_);
+  if (index == kNone) return false;
+  WorkerConnection& worker = *workers_[index];
+  if (!worker.can_send()) return false;
+  turn_ = index + 1;
+  worker.send(exchange);
+  watch_progress();
+  return true;
+}
+
+void Upstream::dispatch_waiting() {
+  if (dispatching_) return;
+  dispatching_ = true;
+  while (!queue_.empty()) {
+    Exchange& exchange = *queue_.front();
+    queue_.remove(exchange);
+    if (!dispatch_one(exchange)) {
+      queue_.insert(exchange);
+      break;
+    }
+  }
+  dispatching_ = false;
+}
+
+void Upstream::on_slot_free(WorkerConnection& worker) {
+  if (!queue_.empty()) dispatch_waiting();
+  if (worker.load.outstanding == 0) {
+    if (!worker.load.accepts) return report_if_idle(worker);
+    // Idle while others hold what they have not begun: look at once, not at the next tick.
+    if (workers_.size() > 1) watch_progress();
+  }
+}
+
+// ---- progress ----------------------------------------------------------------------------------
+
+// Ticks while some worker holds a request that it has not begun and another could take it.
+void Upstream::watch_progress() {
+  if (progress_timer_.active() || workers_.size() < 2) return;
+  progress_timer_.start(kMoment);
+}
+
+void Upstream::check_progress() {
+  const auto now = services_.loop.now();
+  bool waiting = false;
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    WorkerConnection& worker = *workers_[i];
+    worker.load.lively = now - worker.last_progress < kMoment;
+    const auto oldest = worker.oldest_unclaimed();
+    if (oldest == Clock::time_point::max()) {
+      worker.load.stalled = false;
+      continue;
+    }
+    waiting = true;
+    if (now - oldest < kMoment || worker.load.lively) continue;
+    // Others may take them only if there is room elsewhere, or the ones that wait are younger.
+    const bool already = worker.load.stalled;
+    worker.load.stalled = true;
+    const bool others = std::any_of(workers_.begin(), workers_.end(), [&](const auto& other) {
+      return other.get() != &worker && (other->load.has_free_slot() || other->load.may_prefetch());
+    });
+    // Over its slots nothing can start here before an answer: back to the queue, in their place.
+    if (others || (!already && worker.load.outstanding > worker.load.slots)) {
+      dispatching_ = true;
+      worker.take_back_unclaimed();
+      dispatching_ = false;
+    }
+  }
+  dispatch_waiting();
+  if (waiting) watch_progress();
+}
+
+// ---- the queue's deadline ----------------------------------------------------------------------
+
+void Upstream::watch_deadline() {
+  if (deadline_timer_.active() || queue_.empty() || app_.queue_timeout.count() == 0) return;
+  const auto due = queue_.front()->queued_at() + app_.queue_timeout;
+  deadline_timer_.start(std::chrono::duration_cast<microseconds>(due - services_.loop.now()) +
+                        kMoment);
+}
+
+void Upstream::expire_queue() {
+  const auto now = services_.loop.now();
+  while (!queue_.empty() && queue_.front()->queued_at() + app_.queue_timeout <= now) {
+    Exchange& late = *queue_.front();
+    queue_.remove(late);
+    late.on_queue_timeout();
+  }
+  watch_deadline();
+}
+
+// ---- workers -----------------------------------------------------------------------------------
+
+void Upstream::add_worker(const ipc::WorkerAdd& facts, UniqueFd socket, ipc::ClaimTable claims) {
+  whole_requests_ = facts.whole_requests;
+  auto worker = std::make_unique<WorkerConnection>(services_, *this, facts, std::move(socket),
+                                                   std::move(claims));
+  worker->load.prefetch = static_cast<std::uint32_t>(app_.prefetch);
+  loads_.push_back(&worker->load);
+  workers_.push_back(std::move(worker));
+  dispatch_waiting();
+}
+
+WorkerConnection* Upstream::find(std::uint32_t worker_id) {
+  for (const auto& worker : workers_) {
+    if (worker->id() == worker_id) return worker.get();
+  }
+  return nullptr;
+}
+
+void Upstream::drain_worker(std::uint32_t worker_id) {
+  WorkerConnection* worker = find(worker_id);
+  if (worker == nullptr || !worker->load.accepts) return;
+  worker->load.accepts = false;
+  worker->send_drain();
+  dispatching_ = true;
+  worker->take_back_unclaimed();
+  dispatching_ = false;
+  dispatch_waiting();
+  if (worker->load.outstanding == 0) report_if_idle(*worker);
+}
+
+void Upstream::report_if_idle(WorkerConnection& worker) {
+  if (!worker.broken()) events_.on_worker_idle(worker.id());
+}
+
+void Upstream::remove_worker(std::uint32_t worker_id) {
+  if (WorkerConnection* worker = find(worker_id)) retire(*worker);
+}
+
+void Upstream::on_worker_broken(WorkerConnection& worker, std::string reason) {
+  const std::uint32_t id = worker.id();
+  retire(worker);
+  events_.on_worker_lost(id, std::move(reason));
+}
+
+// Takes the worker out, then settles what it had: requests move to the others in one step.
+void Upstream::retire(WorkerConnection& worker) {
+  const auto at = std::find_if(workers_.begin(), workers_.end(),
+                               [&](const auto& other) { return other.get() == &worker; });
+  std::unique_ptr<WorkerConnection> dying = std::move(*at);
+  workers_.erase(at);
+  loads_.clear();
+  for (const auto& other : workers_) loads_.push_back(&other->load);
+  dispatching_ = true;
+  dying->fail_all();
+  dispatching_ = false;
+  services_.loop.delete_later(std::move(dying));
+  dispatch_waiting();
+}
+
+void Upstream::flush() {
+  // flush() may find a worker broken, which changes workers_.
+  for (std::size_t i = workers_.size(); i-- > 0;) {
+    if (i < workers_.size()) workers_[i]->flush();
+  }
+}
+
+}  // namespace saola::proxy

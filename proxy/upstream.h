@@ -1,0 +1,83 @@
+// Upstream: one app: the requests that wait for it, and its workers.
+//
+// All waiting happens here, in order of arrival, within queue_limit and queue_timeout. What was
+// sent to a worker and not claimed is taken back when that worker makes no progress for about a
+// millisecond, and goes to another one (promise 3: an idle worker never watches a queue).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/event/timer.h"
+#include "proxy/exchange_queue.h"
+#include "proxy/worker_connection.h"
+
+namespace saola::proxy {
+
+class Upstream {
+ public:
+  struct Events {
+    std::function<void(std::uint32_t worker_id)>
+        on_worker_idle;  // a draining worker has nothing left
+    std::function<void(std::uint32_t worker_id, std::string reason)> on_worker_lost;
+  };
+
+  Upstream(EdgeServices& services, std::string name, const config::App& app, Events events);
+  ~Upstream();
+
+  std::string_view name() const { return name_; }
+  const config::App& app() const { return app_; }
+  // As the app's interface needs it; known from the first worker on.
+  bool whole_requests() const { return whole_requests_; }
+
+  // False: queue_limit is reached.
+  bool has_room() const;
+  // Sends it to a worker or lets it wait. Taken-back ones come here again and keep their place.
+  void enqueue(Exchange& exchange);
+  void remove(Exchange& exchange) { queue_.remove(exchange); }
+
+  void add_worker(const ipc::WorkerAdd& facts, UniqueFd socket, ipc::ClaimTable claims);
+  void drain_worker(std::uint32_t worker_id);
+  // The process has ended. Does nothing for a worker that is gone already.
+  void remove_worker(std::uint32_t worker_id);
+
+  // From WorkerConnection.
+  void on_slot_free(WorkerConnection& worker);
+  void on_worker_broken(WorkerConnection& worker, std::string reason);
+
+  // At the end of a turn.
+  void flush();
+
+  std::size_t queued() const { return queue_.size(); }
+  std::size_t worker_count() const { return workers_.size(); }
+
+ private:
+  bool dispatch_one(Exchange& exchange);
+  void dispatch_waiting();
+  void check_progress();
+  void watch_progress();
+  void expire_queue();
+  void watch_deadline();
+  WorkerConnection* find(std::uint32_t worker_id);
+  void retire(WorkerConnection& worker);
+  void report_if_idle(WorkerConnection& worker);
+
+  EdgeServices& services_;
+  const std::string name_;
+  const config::App& app_;
+  Events events_;
+  ExchangeQueue queue_;
+  std::vector<std::unique_ptr<WorkerConnection>> workers_;
+  std::vector<const WorkerLoad*> loads_;  // of workers_, same order
+  Timer progress_timer_;
+  Timer deadline_timer_;
+  std::uint64_t next_arrival_ = 1;
+  std::size_t turn_ = 0;
+  bool whole_requests_ = false;
+  bool dispatching_ = false;
+};
+
+}  // namespace saola::proxy
