@@ -1,6 +1,7 @@
 // A plain socket as a Stream.
 #pragma once
 
+#include "proxy/output_buffer.h"
 #include "proxy/stream.h"
 
 namespace saola::proxy {
@@ -14,23 +15,23 @@ class PlainStream final : public Stream {
   void on_readable() override { drained_ = false; }
   StreamStatus handshake() override { return StreamStatus::kOk; }
   ReadResult read(std::span<char> space) override;
-  void write(std::string_view bytes) override { output_.append(bytes); }
+  void write(std::string_view bytes) override;
   StreamStatus flush() override;
-  std::size_t pending_output() const override { return output_.size() - sent_; }
+  std::size_t pending_output() const override { return output_.size(); }
   void end_output() override { ending_ = true; }
   bool wants_write() const override { return false; }
   bool has_buffered_input() const override { return !prefix_.empty(); }
-  void release_buffers() override;
+  void release_buffers() override { output_.release(); }
   int fd() const override { return socket_.get(); }
   std::string error() const override;
 
  private:
   UniqueFd socket_;
   std::string prefix_;
-  std::string output_;
-  std::size_t sent_ = 0;
+  OutputBuffer output_;
   int error_ = 0;
   bool drained_ = false;
+  bool read_ended_ = false;
   bool ending_ = false;
   bool ended_ = false;
 };

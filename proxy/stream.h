@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -61,9 +62,9 @@ class Stream {
 
   // TLS facts; empty or false for plain streams.
   virtual bool is_tls() const { return false; }
-  virtual std::string_view alpn() const { return {}; }        // "h2", "http/1.1"
-  virtual std::string_view server_name() const { return {}; } // SNI as the client sent it
-  virtual std::string_view tls_version() const { return {}; } // "TLSv1.3"
+  virtual std::string_view alpn() const { return {}; }         // "h2", "http/1.1"
+  virtual std::string_view server_name() const { return {}; }  // SNI as the client sent it
+  virtual std::string_view tls_version() const { return {}; }  // "TLSv1.3"
   virtual std::string_view tls_cipher() const { return {}; }
   virtual bool session_resumed() const { return false; }
   // True if the certificate in use names `host` (a wildcard counts). Plain streams: true.
