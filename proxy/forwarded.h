@@ -1,8 +1,9 @@
 // Who the client is when requests come through trusted proxies. Pure.
 //
-// One source per listener (config::Forwarded). Information is believed only from a peer in `trusted`,
-// walked from the right: the client is the last address that is not itself trusted. All forwarding
-// fields other than the configured source's are stripped by the edge, and all of them from untrusted peers.
+// One source per listener (config::Forwarded). Information is believed only from a peer in
+// `trusted`, walked from the right: the client is the last address that is not itself trusted. All
+// forwarding fields other than the configured source's are stripped by the edge, and all of them
+// from untrusted peers.
 #pragma once
 
 #include <array>
@@ -37,7 +38,7 @@ class TrustedNetworks {
 };
 
 struct ClientInfo {
-  std::string host;               // numeric address; empty: Unix socket
+  std::string host;  // numeric address; empty: Unix socket
   std::uint16_t port = 0;
   ipc::Scheme scheme = ipc::Scheme::kHttp;
   std::optional<std::string> authority;  // X-Forwarded-Host / Forwarded host=, if trusted
@@ -48,7 +49,7 @@ ClientInfo resolve_client(config::Forwarded source, const TrustedNetworks& trust
                           const ClientInfo& direct, const std::vector<ipc::Field>& fields);
 
 // True for fields that may not reach the app from this peer (see above).
-bool is_stripped_forwarding_field(config::Forwarded source, bool peer_trusted,
-                                  std::uint8_t name_id, std::string_view name);
+bool is_stripped_forwarding_field(config::Forwarded source, bool peer_trusted, std::uint8_t name_id,
+                                  std::string_view name);
 
 }  // namespace saola::proxy

@@ -11,12 +11,12 @@
 namespace saola::proxy {
 
 struct ProxyHeader {
-  bool local = false;        // LOCAL or UNKNOWN: the connection's own addresses hold
+  bool local = false;  // LOCAL or UNKNOWN: the connection's own addresses hold
   std::string client_host;
   std::uint16_t client_port = 0;
   std::string server_host;
   std::uint16_t server_port = 0;
-  std::size_t size = 0;      // bytes of the header
+  std::size_t size = 0;  // bytes of the header
 };
 
 // `input` starts at the connection's first byte. Nothing: more bytes are needed (at most 536 of v2

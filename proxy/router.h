@@ -20,7 +20,8 @@ class Router {
   // `config` outlives the router.
   explicit Router(const config::Config& config);
 
-  // `host` without port, any case; `path` decoded.
+  // `host` without port, any case; `path` decoded. A route with strip_prefix does not match a path
+  // that leaves its prefix again ("/prefix/../x").
   RouteMatch match(std::string_view host, std::string_view path) const;
 
  private:

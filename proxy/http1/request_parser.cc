@@ -299,10 +299,14 @@ RequestParser::State::Step RequestParser::State::run_llhttp() {
 
 RequestParser::State::Step RequestParser::State::read_fields() {
   for (auto& field : head.fields) {
-    // The name lies in head.text, which is ours to change.
-    char* const name = head.text.data() + (field.name.data() - head.text.data());
-    if (!lower_field_name(name, field.name.size())) return refuse(400, "field name is no token");
-    field.name_id = ipc::header_name_id(field.name);
+    field.name_id = ipc::header_name_id_any_case(field.name);
+    if (field.name_id != 0) {
+      field.name = ipc::header_name(field.name_id);
+    } else {
+      // The name lies in head.text, which is ours to change.
+      char* const name = head.text.data() + (field.name.data() - head.text.data());
+      if (!lower_field_name(name, field.name.size())) return refuse(400, "field name is no token");
+    }
     field.value = trim_ows(field.value);
     if (auto step = read_field(field); !step) return step;
   }
