@@ -76,7 +76,8 @@ class Saola:
             arguments = ["serve", "-c", str(self.config_path)]
         else:
             for index, table in enumerate(listen):
-                arguments = [a.replace("{listen%d}" % index, table["address"]) for a in arguments]
+                address = table["address"].replace("fd:", "fd://")  # gunicorn's spelling
+                arguments = [a.replace("{listen%d}" % index, address) for a in arguments]
         self._start([*wrapper, self.program, *arguments], env or {}, stdout, preexec)
 
     def _listener(self, table):
