@@ -230,6 +230,12 @@ def busy(environ, start_response, query):
     return reply(start_response, HELLO)
 
 
+def sleep(environ, start_response, query):
+    """Holds the worker for `ms`, without using it."""
+    time.sleep(float(query["ms"]) / 1000)
+    return reply(start_response, HELLO)
+
+
 def output(environ, start_response, query):
     """Writes to standard output, standard error and wsgi.errors."""
     text = query.get("text", "words")
@@ -260,5 +266,5 @@ HANDLERS = {
     "unread": unread, "pid": pid, "gate": gate, "stream": stream, "download": download,
     "closing": closing, "write": write, "file": file, "status": status, "headers": headers,
     "cookies": cookies, "fail": fail, "short": short, "kill": kill, "spin": spin, "busy": busy,
-    "output": output, "descriptors": descriptors,
+    "sleep": sleep, "output": output, "descriptors": descriptors,
 }
