@@ -26,13 +26,13 @@ std::span<char> FrameDecoder::prepare() {
 
 bool FrameDecoder::acceptable(const FrameHeader& header) const {
   if (header.length > kMaxPayload) return false;
+  if (header.type < FrameType::kHello || header.type > FrameType::kDrain) return false;
   const bool cut = (header.flags & kMore) != 0;
   const bool is_head =
       header.type == FrameType::kRequest || header.type == FrameType::kResponseHead;
-  if (cut && !is_head) return false;
+  if (cut && (!is_head || header.length == 0)) return false;
   // Pieces of one head follow each other directly.
-  if (!joined_.empty() &&
-      (header.type != joined_type_ || header.stream != joined_stream_)) {
+  if (!joined_.empty() && (header.type != joined_type_ || header.stream != joined_stream_)) {
     return false;
   }
   return joined_.size() + header.length <= kMaxHead;

@@ -1,10 +1,11 @@
 // FrameDecoder: bytes of one direction of a wire connection -> frames. No I/O.
 //
 //   auto space = decoder.prepare();  recv(fd, space)  decoder.commit(n)
-//   while (auto frame = decoder.next()) ...           // views die with the next prepare()
+//   while (auto frame = decoder.next()) ...           // its payload dies with the next call
 //   if (decoder.failed()) close the connection
 //
-// Joins the pieces of a cut head (kMore). Checks what frame.h says of each frame's size and flags, not of its payload.
+// Joins the pieces of a cut head (kMore). Checks what frame.h says of each frame's size and flags,
+// not of its payload.
 #pragma once
 
 #include <cstddef>

@@ -85,9 +85,8 @@ void encode_request(std::string& out, const RequestMeta& meta, const std::vector
   put(out, meta.server_port);
   put(out, meta.body_length);
   put(out, static_cast<std::uint16_t>(fields.size()));
-  for (const auto text :
-       {meta.method_text, meta.authority, meta.path, meta.raw_path, meta.query, meta.client_host,
-        meta.server_host, meta.request_id, meta.root_path}) {
+  for (const auto text : {meta.method_text, meta.authority, meta.path, meta.raw_path, meta.query,
+                          meta.client_host, meta.server_host, meta.request_id, meta.root_path}) {
     put_text(out, text);
   }
   put_fields(out, fields);
@@ -100,8 +99,7 @@ Result<void> decode_request(std::string_view payload, RequestView& view) {
   const auto version = reader.take<std::uint8_t>();
   const auto scheme = reader.take<std::uint8_t>();
   reader.take<std::uint8_t>();
-  if (method >= kMethodCount || scheme > 1 ||
-      (version != 10 && version != 11 && version != 20)) {
+  if (method >= kMethodCount || scheme > 1 || (version != 10 && version != 11 && version != 20)) {
     return fail("REQUEST frame with an unknown method, version or scheme");
   }
   meta.method = static_cast<Method>(method);
@@ -111,13 +109,13 @@ Result<void> decode_request(std::string_view payload, RequestView& view) {
   meta.server_port = reader.take<std::uint16_t>();
   meta.body_length = reader.take<std::int64_t>();
   const auto count = reader.take<std::uint16_t>();
-  for (auto* text :
-       {&meta.method_text, &meta.authority, &meta.path, &meta.raw_path, &meta.query,
-        &meta.client_host, &meta.server_host, &meta.request_id, &meta.root_path}) {
+  for (auto* text : {&meta.method_text, &meta.authority, &meta.path, &meta.raw_path, &meta.query,
+                     &meta.client_host, &meta.server_host, &meta.request_id, &meta.root_path}) {
     *text = reader.text();
   }
   reader.fields(count, view.fields);
   if (!reader.complete()) return fail("REQUEST frame cut short or too long");
+  if (meta.body_length < -1) return fail("REQUEST frame with a length that cannot be");
   return {};
 }
 
@@ -129,8 +127,7 @@ ResponseHeadEncoder::ResponseHeadEncoder(std::string& out, std::uint16_t status,
   put(out, content_length);
 }
 
-void ResponseHeadEncoder::add(std::uint8_t name_id, std::string_view name,
-                              std::string_view value) {
+void ResponseHeadEncoder::add(std::uint8_t name_id, std::string_view name, std::string_view value) {
   put_field(out_, name_id, name, value);
   std::uint16_t count = 0;
   std::memcpy(&count, out_.data() + count_at_, sizeof count);

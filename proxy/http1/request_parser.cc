@@ -354,14 +354,18 @@ RequestParser::State::Step RequestParser::State::read_connection(std::string_vie
   return {};
 }
 
-// RFC 9112 section 6.1, narrower: `chunked`, once, and nothing else.
+// RFC 9112 sections 6.1 and 6.3, narrower: `chunked`, once, and nothing else. Codings behind it are
+// malformed, others are not supported.
 RequestParser::State::Step RequestParser::State::read_transfer_encoding(std::string_view value) {
   if (++seen.codings > 1) return refuse(400, "Transfer-Encoding given twice");
   if (equals_ignoring_case(value, "chunked")) return {};
+  bool chunked = false;
   bool unknown = false;
   while (const auto coding = next_list_element(value)) {
     if (!is_token(*coding)) return refuse(400, "malformed Transfer-Encoding");
-    unknown |= !equals_ignoring_case(*coding, "chunked");
+    if (chunked) return refuse(400, "transfer coding behind chunked");
+    chunked = equals_ignoring_case(*coding, "chunked");
+    unknown |= !chunked;
   }
   if (unknown) return refuse(501, "transfer coding not supported");
   return refuse(400, "malformed Transfer-Encoding");
