@@ -1,5 +1,5 @@
-// The supervisor role: starts and watches the edge and the workers; carries no traffic and reads no network
-// input. Single-threaded.
+// The supervisor role: starts and watches the edge and the workers; carries no traffic and reads no
+// network input. Single-threaded.
 #pragma once
 
 #include <functional>
@@ -11,12 +11,13 @@ namespace saola::control {
 
 struct SupervisorOptions {
   config::Config config;
-  std::string program;        // for messages
+  std::string program;  // for messages
 };
 
-// Runs until told to stop. Returns the process's exit code (docs/signals.md): 0, 1, 3 or 4. Children are started
-// by exec of /proc/self/exe's descriptor, opened on entry, with the environment variable SAOLA_ROLE = "edge:FD" or
-// "worker:FD" (FD: its control channel), which main() looks at first.
+// Runs until told to stop. Returns the process's exit code (docs/signals.md): 0, 1, 3 or 4.
+// Children are started by exec of /proc/self/exe's descriptor, opened on entry, with the
+// environment variable SAOLA_ROLE = "edge:FD" or "worker:FD" (FD: its control channel), which
+// main() looks at first.
 int run_supervisor(const SupervisorOptions& options);
 
 }  // namespace saola::control

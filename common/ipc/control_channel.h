@@ -18,7 +18,7 @@ namespace saola::ipc {
 class ControlChannel {
  public:
   static constexpr std::size_t kMaxMessage = 128 * 1024;
-  static constexpr std::size_t kMaxFds = 64;
+  static constexpr std::size_t kMaxFds = 253;  // SCM_MAX_FD, unix(7)
   // Messages that may wait for a peer that does not read; one more and the channel counts as
   // broken.
   static constexpr std::size_t kMaxPending = 4096;

@@ -1,0 +1,85 @@
+// Child: one child process, its control channel and its lifecycle, kept together. Carries out what
+// WorkerLifecycle answers: sends Drain and Stop, kills, keeps the deadline's timer.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/control/launcher.h"
+#include "common/control/worker_lifecycle.h"
+#include "common/core/log.h"
+#include "common/event/event_loop.h"
+#include "common/event/io_watcher.h"
+#include "common/event/timer.h"
+#include "common/ipc/control_channel.h"
+#include "common/ipc/control_message.h"
+
+namespace saola::control {
+
+class Child final : public Deletable {
+ public:
+  // Told what happens. May not destroy the child in a call; give it to EventLoop::delete_later().
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    // Never for Ready after the child was told to go.
+    virtual void child_said(Child& child, ipc::ControlMessage& message) = 0;
+    // The last call. Everything that the child said before its end has been delivered.
+    virtual void child_exited(Child& child, int wait_status) = 0;
+  };
+
+  // What a child says that breaks the protocol, or a channel that fails, costs it its life; a
+  // crashing one may still be writing its core file when its channel closes.
+  static constexpr std::chrono::seconds kBrokenGrace{5};
+  static constexpr std::chrono::seconds kDrainSlack{1};
+
+  // `name` for the log: "edge", "worker app 3". References outlive the child.
+  Child(EventLoop& loop, Launcher& launcher, const Logger& log, Owner& owner, std::string name,
+        Clock::duration boot_timeout);
+  ~Child() override;
+
+  // Once, before anything else. The child exists if it succeeds, and then its exit will be told.
+  Result<void> launch(const std::string& title, const std::string& role);
+
+  void send(const ipc::ControlMessage& message, const std::vector<int>& fds = {});
+
+  // The child is told to finish by `deadline`; what it says then may take kDrainSlack more to
+  // arrive.
+  void drain(Clock::time_point deadline);
+  void stop(Clock::duration grace = WorkerLifecycle::kStopGrace);
+  // Something that it cannot live on with happened to it: see WorkerLifecycle::give_up().
+  void give_up(const std::string& why, Clock::duration grace);
+
+  const WorkerLifecycle& lifecycle() const { return lifecycle_; }
+  const std::string& name() const { return name_; }
+  pid_t pid() const { return pid_; }
+  Clock::time_point started_at() const { return started_at_; }
+
+ private:
+  static void on_channel(void* self, short what);
+  static void on_timer(void* self);
+  void read_all();
+  void take(const ipc::ControlChannel::Received& received);
+  void channel_failed(LogLevel level, const std::string& why);
+  void carry_out(WorkerAction action);
+  void arm();
+  void watch();
+  void exited(int wait_status);
+
+  EventLoop& loop_;
+  Launcher& launcher_;
+  const Logger& log_;
+  Owner& owner_;
+  const std::string name_;
+  const Clock::time_point started_at_;
+  WorkerLifecycle lifecycle_;
+  pid_t pid_ = -1;
+  ipc::ControlChannel channel_;
+  std::unique_ptr<IoWatcher> watcher_;
+  Timer timer_;
+  Clock::time_point drain_deadline_{};
+  bool channel_open_ = false;
+};
+
+}  // namespace saola::control
