@@ -1,6 +1,7 @@
 // The configuration as plain values: what the file, the environment and the flags came to. Defaults
-// are the product's defaults; docs/configuration.md is checked against the table in config_schema.cc
-// that fills these. No parsing here. A Config in use is never edited; a reload builds a new one.
+// are the product's defaults; docs/configuration.md is checked against the table in
+// config_schema.cc that fills these. No parsing here. A Config in use is never edited; a reload
+// builds a new one.
 #pragma once
 
 #include <chrono>
@@ -17,13 +18,17 @@ namespace saola::config {
 using Milliseconds = std::chrono::milliseconds;  // 0 means "off" where a key says so
 
 struct Certificate {
-  std::string certificate;       // path, PEM chain, leaf first
-  std::string key;               // path, PEM
-  std::string key_password_file; // path; empty: none
+  std::string certificate;        // path, PEM chain, leaf first
+  std::string key;                // path, PEM
+  std::string key_password_file;  // path; empty: none
+  bool operator==(const Certificate&) const = default;
 };
 
 enum class TlsVersion { kTls12, kTls13 };
-enum class UnknownHost { kDefault, kMisdirected };  // SNI or Host that no certificate names: serve, or 421
+enum class UnknownHost {
+  kDefault,
+  kMisdirected
+};  // SNI or Host that no certificate names: serve, or 421
 
 struct Tls {
   std::vector<Certificate> certificates;  // first is the default
@@ -34,6 +39,7 @@ struct Tls {
   UnknownHost unknown_host = UnknownHost::kDefault;
   Milliseconds session_timeout{std::chrono::hours(24)};
   bool session_tickets = true;
+  bool operator==(const Tls&) const = default;
 };
 
 // Where the client's address comes from when the peer is trusted.
@@ -42,14 +48,17 @@ enum class Forwarded { kOff, kXForwarded, kRfc7239, kProxyProtocol };
 struct Listen {
   std::string address = "127.0.0.1:8000";  // host:port, [v6]:port, unix:PATH, fd:N
   std::optional<Tls> tls;
-  std::vector<std::string> protocols;   // ALPN, in order of preference; empty: all that are supported
+  std::vector<std::string>
+      protocols;  // ALPN, in order of preference; empty: all that are supported
   Forwarded forwarded = Forwarded::kOff;
-  std::vector<std::string> trusted;     // networks (CIDR) whose forwarded information is believed; "unix"
-  bool redirect_https = false;          // plain listener: 308 to https
+  std::vector<std::string>
+      trusted;                  // networks (CIDR) whose forwarded information is believed; "unix"
+  bool redirect_https = false;  // plain listener: 308 to https
   std::uint16_t redirect_port = 443;
   int backlog = 2048;
-  int mode = 0660;                      // of a Unix socket
+  int mode = 0660;  // of a Unix socket
   bool ipv6_only = true;
+  bool operator==(const Listen&) const = default;
 };
 
 enum class Interface { kAuto, kWsgi, kAsgi };
@@ -57,91 +66,98 @@ enum class Lifespan { kAuto, kOn, kOff };
 enum class AsyncLoop { kAuto, kAsyncio, kUvloop };
 
 struct App {
-  std::string target;                   // module:attribute, module:attr.sub, module:factory()
+  std::string target;  // module:attribute, module:attr.sub, module:factory()
   std::string directory = ".";
-  std::string venv;                     // path; empty: VIRTUAL_ENV, or none
+  std::string venv;  // path; empty: VIRTUAL_ENV, or none
   std::vector<std::string> pythonpath;
   std::map<std::string, std::string> env;
   Interface interface = Interface::kAuto;
-  bool factory = false;                 // the target is called, without arguments, to make the app
-  std::string root_path;                // ASGI root_path, WSGI SCRIPT_NAME
-  int workers = 0;                      // 0: "auto"
-  int threads = 1;                      // WSGI
-  int concurrency = 1000;               // ASGI requests in flight per worker
-  int prefetch = 16;                    // requests sent to a busy worker ahead of time
+  bool factory = false;    // the target is called, without arguments, to make the app
+  std::string root_path;   // ASGI root_path, WSGI SCRIPT_NAME
+  int workers = 0;         // 0: "auto"
+  int threads = 1;         // WSGI
+  int concurrency = 1000;  // ASGI requests in flight per worker
+  int prefetch = 16;       // requests sent to a busy worker ahead of time
   AsyncLoop loop = AsyncLoop::kAuto;
   Lifespan lifespan = Lifespan::kAuto;
   Milliseconds boot_timeout{std::chrono::seconds(60)};
-  int queue_limit = 2048;               // requests that wait in the edge
+  int queue_limit = 2048;                                // requests that wait in the edge
   Milliseconds queue_timeout{std::chrono::seconds(30)};  // deadline of a waiting request: 503
   std::string process_name;
   // Accepted; they take effect with the control plane's recycling.
   std::uint64_t max_requests = 0;
   std::uint64_t max_requests_jitter = 0;
+  bool operator==(const App&) const = default;
 };
 
 struct Route {
-  std::string host;                     // exact, "*.example.com", or empty: any
-  std::string path = "/";               // prefix if it ends with '/', else exact
-  std::string app;                      // name in apps; empty: the only one
-  std::string redirect;                 // location; {host} and {uri} are replaced
+  std::string host;        // exact, "*.example.com", or empty: any
+  std::string path = "/";  // prefix if it ends with '/', else exact
+  std::string app;         // name in apps; empty: the only one
+  std::string redirect;    // location; {host} and {uri} are replaced
   int redirect_status = 308;
   std::optional<std::uint64_t> max_body;  // bytes; overrides limits.body
-  bool strip_prefix = false;            // the prefix becomes SCRIPT_NAME / root_path
+  bool strip_prefix = false;              // the prefix becomes SCRIPT_NAME / root_path
+  bool operator==(const Route&) const = default;
 };
 
 struct Limits {
   // Sizes in bytes, counts, and the status that answers what is over.
-  std::uint64_t request_line = 8190;         // 414
-  std::uint64_t header_count = 100;          // 431
-  std::uint64_t header_field = 8190;         // 431, one field's name and value
-  std::uint64_t header_bytes = 64 * 1024;    // 431, all fields
+  std::uint64_t request_line = 8190;           // 414
+  std::uint64_t header_count = 100;            // 431
+  std::uint64_t header_field = 8190;           // 431, one field's name and value
+  std::uint64_t header_bytes = 64 * 1024;      // 431, all fields
   std::uint64_t body = 1024ULL * 1024 * 1024;  // 413; 0: no limit
-  std::uint64_t body_buffer = 64 * 1024;     // of a request in memory; the rest is spooled (WSGI)
+  std::uint64_t body_buffer = 64 * 1024;       // of a request in memory; the rest is spooled (WSGI)
   std::uint64_t response_buffer = 1024 * 1024;  // of one response in memory for a slow reader
-  std::uint64_t response_spool = 1024ULL * 1024 * 1024;  // then on disk (WSGI), then back-pressure; 0: off
+  std::uint64_t response_spool =
+      1024ULL * 1024 * 1024;  // then on disk (WSGI), then back-pressure; 0: off
   std::uint64_t spool_total = 16ULL * 1024 * 1024 * 1024;  // 503 for requests beyond it
-  std::uint64_t connections = 0;             // accept pauses; 0: by descriptors
-  std::uint64_t keepalive_requests = 10000;  // per connection; 0: no limit
-  std::uint64_t body_min_rate = 0;           // bytes/second, averaged after 10 s: 408; 0: off
-  Milliseconds handshake_timeout{std::chrono::seconds(15)};   // close
-  Milliseconds header_timeout{std::chrono::seconds(30)};      // 408
-  Milliseconds body_timeout{std::chrono::seconds(60)};        // between two reads of a body: 408
-  Milliseconds body_total_timeout{0};                         // whole body: 408; 0: off
-  Milliseconds keepalive_timeout{std::chrono::seconds(75)};   // idle: close
-  Milliseconds write_timeout{std::chrono::seconds(60)};       // no progress towards the client: close
-  Milliseconds linger_timeout{std::chrono::seconds(5)};       // lingering close after a refused request
-  int retries = 1;                           // of a claimed, idempotent request whose worker died
+  std::uint64_t connections = 0;                           // accept pauses; 0: by descriptors
+  std::uint64_t keepalive_requests = 10000;                // per connection; 0: no limit
+  std::uint64_t body_min_rate = 0;  // bytes/second, averaged after 10 s: 408; 0: off
+  Milliseconds handshake_timeout{std::chrono::seconds(15)};  // close
+  Milliseconds header_timeout{std::chrono::seconds(30)};     // 408
+  Milliseconds body_timeout{std::chrono::seconds(60)};       // between two reads of a body: 408
+  Milliseconds body_total_timeout{0};                        // whole body: 408; 0: off
+  Milliseconds keepalive_timeout{std::chrono::seconds(75)};  // idle: close
+  Milliseconds write_timeout{std::chrono::seconds(60)};  // no progress towards the client: close
+  Milliseconds linger_timeout{std::chrono::seconds(5)};  // lingering close after a refused request
+  int retries = 1;  // of a claimed, idempotent request whose worker died
+  bool operator==(const Limits&) const = default;
 };
 
 struct Log {
   LogLevel level = LogLevel::kInfo;
-  std::string error = "-";                   // path or "-" (standard error)
-  std::string access;                        // path, "-" (standard output), or empty: off
-  std::string access_format = "combined";    // combined, json, or gunicorn's atoms: %(h)s ...
+  std::string error = "-";                 // path or "-" (standard error)
+  std::string access;                      // path, "-" (standard output), or empty: off
+  std::string access_format = "combined";  // combined, json, or gunicorn's atoms: %(h)s ...
+  bool operator==(const Log&) const = default;
 };
 
 struct Server {
   std::string user;
   std::string group;
-  std::string runtime_dir;                   // empty: no pid file, no lock, no control socket
+  std::string runtime_dir;  // empty: no pid file, no lock, no control socket
   std::string pid_file;
   std::string spool_dir = "/var/tmp";
   Milliseconds graceful_timeout{std::chrono::seconds(30)};
-  std::string server_header = "saola";       // empty: no Server field
+  std::string server_header = "saola";  // empty: no Server field
   int umask = 022;
+  bool operator==(const Server&) const = default;
 };
 
 struct Config {
-  std::string path;                          // of the file, empty in drop-in mode
-  std::string directory = ".";               // absolute; relative paths start here
+  std::string path;             // of the file, empty in drop-in mode
+  std::string directory = ".";  // absolute; relative paths start here
   Server server;
   std::vector<Listen> listen;
-  std::map<std::string, App> apps;           // [app] is apps["app"]
-  std::vector<Route> routes;                 // empty: everything to the only app
+  std::map<std::string, App> apps;  // [app] is apps["app"]
+  std::vector<Route> routes;        // empty: everything to the only app
   Limits limits;
   Log log;
-  std::optional<std::string> admin_listen;   // [admin] listen
+  std::optional<std::string> admin_listen;  // [admin] listen
+  bool operator==(const Config&) const = default;
 };
 
 }  // namespace saola::config
