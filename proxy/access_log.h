@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/core/line_writer.h"
 #include "common/core/result.h"
 #include "common/ipc/messages.h"
 
@@ -19,13 +20,13 @@ struct AccessRecord {
   std::string_view client_host;
   std::uint16_t client_port = 0;
   std::string_view method;
-  std::string_view target;           // as sent, path and query
+  std::string_view target;  // as sent, path and query
   std::string_view raw_path;
   std::string_view query;
   ipc::HttpVersion version = ipc::HttpVersion::k11;
   ipc::Scheme scheme = ipc::Scheme::kHttp;
   std::string_view authority;
-  int status = 0;
+  int status = 0;                    // 0: none was sent
   std::uint64_t request_bytes = 0;   // body
   std::uint64_t response_bytes = 0;  // body as sent
   std::chrono::microseconds total{0};
@@ -33,27 +34,35 @@ struct AccessRecord {
   std::chrono::microseconds app_time{0};
   std::string_view request_id;
   std::string_view app;
-  std::uint32_t worker_pid = 0;      // 0: no worker had it
+  std::uint32_t worker_pid = 0;  // 0: no worker had it
   std::uint32_t worker_id = 0;
   std::uint32_t generation = 0;
   int retries = 0;
-  std::string_view tls_version;      // empty: plain
-  std::string_view outcome;          // "ok", "client_gone", "refused", "queue_timeout", "app_broken", ...
+  std::string_view tls_version;  // empty: plain
+  std::string_view outcome;  // "ok", "client_gone", "refused", "queue_timeout", "app_broken", ...
   const std::vector<ipc::Field>* request_fields = nullptr;
   const std::vector<ipc::Field>* response_fields = nullptr;
 };
 
+// Not thread-safe, not even append(): it keeps the rendered second and scratch space.
 class AccessLogFormat {
  public:
-  // "combined", "json", or a string with gunicorn's atoms (%(h)s, %({user-agent}i)s, %(L)s, ...) plus
-  // ours, documented in docs/configuration.md. An unknown atom is an error that names it.
+  // "combined", "json", or a string with gunicorn's atoms (%(h)s, %({user-agent}i)s, %(L)s, ...)
+  // plus ours, documented in docs/access_log.md. An unknown atom is an error that names it.
   static Result<AccessLogFormat> parse(std::string_view format);
   AccessLogFormat(AccessLogFormat&&) noexcept;
   AccessLogFormat& operator=(AccessLogFormat&&) noexcept;
   ~AccessLogFormat();
 
-  // Appends one line with "\n". Control bytes, quotes and backslashes from outside are escaped.
+  // Appends one line with "\n". Control bytes, quotes and backslashes from outside are escaped: as
+  // \xHH, in JSON as JSON does it. No allocation once `out` and the scratch space have their size.
   void append(std::string& out, const AccessRecord& record) const;
+
+  // How the log's LineWriter reports dropped lines in this format.
+  LineWriter::DropNote drop_note() const;
+
+  // Every atom that parse() knows, as it is written between "%(" and ")s".
+  static std::vector<std::string_view> atoms();
 
  private:
   struct State;
