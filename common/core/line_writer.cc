@@ -121,8 +121,9 @@ void LineWriter::write_line(std::string_view line) {
   {
     const std::lock_guard lock(s.mutex);
     if (s.queue.size() + s.batch_left + line.size() > s.capacity) {
-      ++s.unreported;
-      s.dropped.fetch_add(1, std::memory_order_relaxed);
+      const auto lines = static_cast<std::uint64_t>(std::count(line.begin(), line.end(), '\n'));
+      s.unreported += lines;
+      s.dropped.fetch_add(lines, std::memory_order_relaxed);
       return;
     }
     const bool was_hurried = s.hurried();

@@ -36,6 +36,7 @@ class LineWriter final : public LogSink {
   // Gives the thread at most `kCloseGrace` to write what waits, then leaves it behind.
   ~LineWriter() override;
 
+  // Several whole lines at once are fine as well: they are taken or dropped together.
   void write_line(std::string_view line) override;
 
   // Writes go to `fd` from the next flush on (log rotation).
