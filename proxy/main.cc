@@ -7,15 +7,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
-#include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <vector>
 
 #include "backend/worker_main.h"
 #include "common/cli/commands.h"
 #include "common/config/config_loader.h"
+#include "common/control/key_material.h"
 #include "common/control/supervisor.h"
 #include "common/ipc/control_message.h"
 #include "proxy/access_log.h"
@@ -55,10 +54,19 @@ int import_app(const config::Config& config) {
   return backend::check_import(fmt::format("/proc/self/fd/{}", file->get()).c_str());
 }
 
-Result<void> check_tls(const config::Listen& listen, const std::vector<ipc::KeyPair>& pairs) {
-  const auto context = proxy::TlsContext::create(*listen.tls, listen.protocols, pairs);
-  if (!context) return Unexpected{context.error()};
-  return {};
+std::vector<std::string> check_certificates(const config::Config& config) {
+  const auto keys = control::read_key_material(config);
+  if (!keys) return keys.error();
+  std::vector<std::string> problems;
+  for (std::size_t i = 0; i < config.listen.size(); ++i) {
+    const config::Listen& listen = config.listen[i];
+    if (!listen.tls) continue;
+    const auto context = proxy::TlsContext::create(*listen.tls, listen.protocols, keys->pairs[i]);
+    if (!context) {
+      problems.push_back(fmt::format("[[listen]] {}: {}", listen.address, context.error().message));
+    }
+  }
+  return problems;
 }
 
 Result<void> check_access_format(std::string_view format) {
@@ -82,7 +90,7 @@ int main(int argc, char** argv) {
     return saola::serve(config, program);
   };
   actions.import_app = saola::import_app;
-  actions.check_tls = saola::check_tls;
+  actions.check_certificates = saola::check_certificates;
   actions.check_access_format = saola::check_access_format;
   return saola::cli::run_command_line(
       saola::cli::Invocation::from_process(argc, argv, std::cout, std::cerr), actions);

@@ -1,5 +1,4 @@
-// What `saola check` finds beyond the text of the configuration: files that must be readable and
-// fit together.
+// What `saola check` finds beyond the text of the configuration.
 #pragma once
 
 #include <vector>
@@ -10,9 +9,7 @@
 
 namespace saola::cli {
 
-// Reads the certificates and keys of every TLS listener (relative to config.directory) and asks
-// actions.check_tls about each listener; asks actions.check_access_format if there is an access
-// log. All problems at once.
+// Certificates and keys, and the format of the access log if there is one. All problems at once.
 std::vector<config::Problem> check_files(const config::Config& config, const Actions& actions);
 
 // The configuration with the apps' own paths made absolute, for Actions::import_app.

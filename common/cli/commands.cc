@@ -14,6 +14,7 @@
 
 #include "common/cli/checks.h"
 #include "common/cli/dropin_command.h"
+#include "common/config/shown_text.h"
 #include "common/config/suggestion.h"
 
 extern char** environ;
@@ -58,6 +59,12 @@ void print_problems(std::ostream& err, const std::vector<config::Problem>& probl
   for (const config::Problem& problem : problems) err << config::to_string(problem) << '\n';
 }
 
+void print_warnings(std::ostream& err, const config::Config& config) {
+  for (const config::Problem& warning : config::warnings(config)) {
+    err << "warning: " << config::to_string(warning) << '\n';
+  }
+}
+
 // "--workers 3" is "--set app.workers=3"; where these apply is the same as for --set.
 void add_file_options(CLI::App& command, FileOptions& options) {
   command.add_option("-c,--config", options.path, "configuration file")->type_name("FILE");
@@ -76,6 +83,31 @@ std::string config_path(const FileOptions& options, const Invocation& invocation
   return from_environment.empty() ? "saola.toml" : std::string(from_environment);
 }
 
+// Without the variable that names the file: it is no key of it.
+config::EnvironmentView settings_in(config::EnvironmentView environment) {
+  std::erase_if(environment, [](const auto& entry) { return entry.first == "SAOLA_CONFIG"; });
+  return environment;
+}
+
+// False after having said why.
+bool apply_overrides(const FileOptions& options, config::Config& config, std::ostream& err) {
+  std::vector<config::Problem> problems;
+  for (const std::string& text : options.overrides) {
+    const std::size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      problems.push_back({"--set", fmt::format("{} is not KEY=VALUE", config::shown(text))});
+      continue;
+    }
+    const std::string_view all = text;
+    if (auto bad = config::apply_override(config, all.substr(0, equals), all.substr(equals + 1))) {
+      problems.push_back({"--set " + bad->where, std::move(bad->message)});
+    }
+  }
+  if (problems.empty() && !options.overrides.empty()) problems = config::validate(config);
+  print_problems(err, problems);
+  return problems.empty();
+}
+
 // The configuration, or nothing after having said on `err` why.
 std::optional<config::Config> load(const FileOptions& options, const Invocation& invocation) {
   auto input = config::read_config_file(config_path(options, invocation));
@@ -83,23 +115,27 @@ std::optional<config::Config> load(const FileOptions& options, const Invocation&
     *invocation.err << "saola: " << input.error().message << '\n';
     return std::nullopt;
   }
-  input->environment = invocation.environment;
+  input->environment = settings_in(invocation.environment);
   auto config = config::load_config(*input);
   if (!config) {
     print_problems(*invocation.err, config.error());
     return std::nullopt;
   }
+  if (!apply_overrides(options, *config, *invocation.err)) return std::nullopt;
   return *std::move(config);
 }
 
 int serve(const FileOptions& options, const Invocation& invocation, const Actions& actions) {
   const auto config = load(options, invocation);
-  return config ? actions.serve(*config) : kExitConfiguration;
+  if (!config) return kExitConfiguration;
+  print_warnings(*invocation.err, *config);
+  return actions.serve(*config);
 }
 
 int check(const FileOptions& options, const Invocation& invocation, const Actions& actions) {
   const auto config = load(options, invocation);
   if (!config) return kExitConfiguration;
+  print_warnings(*invocation.err, *config);
   const auto problems = check_files(*config, actions);
   print_problems(*invocation.err, problems);
   if (!problems.empty()) return kExitConfiguration;

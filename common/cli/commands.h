@@ -17,7 +17,6 @@
 #include "common/config/config.h"
 #include "common/config/config_loader.h"
 #include "common/core/result.h"
-#include "common/ipc/control_message.h"
 
 namespace saola::cli {
 
@@ -35,10 +34,9 @@ struct Actions {
   // Loads the apps as a worker would and prints what is wrong; kExitOk or kExitApplication. Paths
   // in the configuration it gets are absolute.
   std::function<int(const config::Config&)> import_app;
-  // Whether a listener's certificates and keys can be used. `listen.tls` is set; `pairs` in its
-  // order.
-  std::function<Result<void>(const config::Listen& listen, const std::vector<ipc::KeyPair>& pairs)>
-      check_tls;
+  // What is wrong with the certificates and keys of the TLS listeners: files that cannot be read,
+  // keys that do not fit.
+  std::function<std::vector<std::string>(const config::Config&)> check_certificates;
   // Whether log.access_format can be understood.
   std::function<Result<void>(std::string_view format)> check_access_format;
 };

@@ -1,13 +1,68 @@
 #include "common/cli/dropin_command.h"
 
 #include <ostream>
+#include <string_view>
+
+#include "common/cli/checks.h"
+#include "common/cli/dropin.h"
+#include "common/cli/gunicorn_settings.h"
+#include "common/config/shown_text.h"
 
 namespace saola::cli {
+namespace {
+
+constexpr std::string_view kHelpHead =
+    R"(saola [OPTIONS] MODULE:APP    serves the application, with gunicorn's options and GUNICORN_CMD_ARGS
+
+MODULE:APP is module:attribute, module:attribute.sub or module:factory().
+
+)";
+
+void print_problems(std::ostream& err, const std::vector<config::Problem>& problems) {
+  for (const config::Problem& problem : problems) {
+    err << "saola: error: " << config::to_string(problem) << '\n';
+  }
+}
+
+// gunicorn's --check-config: 0 or 1.
+int check(const Dropin& dropin, const Invocation& invocation, const Actions& actions) {
+  const auto problems = check_files(dropin.config, actions);
+  print_problems(*invocation.err, problems);
+  if (!problems.empty()) return kExitFailed;
+  const bool imported = actions.import_app(with_absolute_paths(dropin.config)) == kExitOk;
+  return imported ? kExitOk : kExitFailed;
+}
+
+void print_effective(const Dropin& dropin, std::ostream& out) {
+  out << "# Paths are relative to " << config::toml_quoted(dropin.config.directory) << ".\n"
+      << config::print_config(dropin.config, /*show_secrets=*/false);
+}
+
+}  // namespace
 
 int run_dropin(const Invocation& invocation, const Actions& actions) {
-  (void)actions;
-  *invocation.err << "saola: drop-in mode: not available in this version\n";
-  return kExitUsage;
+  std::ostream& err = *invocation.err;
+  const auto dropin =
+      read_dropin({invocation.arguments, invocation.environment, invocation.directory});
+  if (!dropin) {
+    for (const std::string& message : dropin.error()) err << "saola: error: " << message << '\n';
+    return kExitUsage;
+  }
+  if (dropin->help) {
+    *invocation.out << kHelpHead << describe_settings();
+    return kExitOk;
+  }
+  if (dropin->version) {
+    *invocation.out << "saola " SAOLA_VERSION "\n";
+    return kExitOk;
+  }
+  for (const std::string& warning : dropin->warnings) err << "saola: warning: " << warning << '\n';
+  const auto problems = config::validate(dropin->config);
+  print_problems(err, problems);
+  if (!problems.empty()) return dropin->check_config ? kExitFailed : kExitConfiguration;
+  if (dropin->print_config) print_effective(*dropin, *invocation.out);
+  if (dropin->check_config) return check(*dropin, invocation, actions);
+  return dropin->print_config ? kExitOk : actions.serve(dropin->config);
 }
 
 }  // namespace saola::cli
