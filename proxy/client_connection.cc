@@ -18,6 +18,8 @@ constexpr std::size_t kOutputHigh = 128 * 1024;
 // An answered request's body is read to its end if that is not more than this, else the connection
 // closes.
 constexpr std::uint64_t kDiscardLimit = 1024 * 1024;
+// A connection younger than this may have its first request on the way when the edge drains.
+constexpr std::chrono::seconds kNewAtDrain{2};
 constexpr std::size_t kProxyHeaderLimit = 4096 + 16;
 
 http1::HeadLimits head_limits(const config::Limits& limits) {
@@ -34,7 +36,8 @@ ClientConnection::ClientConnection(EdgeServices& services, Owner& owner,
       peer_(std::move(peer)),
       raw_socket_(std::move(socket)),
       timer_(services.loop, on_timer, this),
-      parser_(head_limits(services.config.limits)) {
+      parser_(head_limits(services.config.limits)),
+      accepted_(services.loop.now()) {
   watcher_ = std::make_unique<IoWatcher>(services_.loop, raw_socket_.get(), on_ready, this);
   if (listener_.config.forwarded == config::Forwarded::kProxyProtocol) {
     phase_ = Phase::kProxyHeader;
@@ -59,8 +62,8 @@ void ClientConnection::close() {
   if (phase_ == Phase::kClosed) return;
   if (exchange_ && exchange_->state() != Exchange::State::kDone) {
     exchange_->on_client_gone();
-    log_access(*exchange_);
   }
+  if (exchange_) log_access();
   watcher_->watch(0);
   timer_.clear();
   enter(Phase::kClosed);
@@ -71,12 +74,16 @@ bool ClientConnection::is_idle() const {
   return phase_ == Phase::kOpen && !exchange_ && parser_.idle() && input_.empty();
 }
 
+bool ClientConnection::may_close_at_drain() const {
+  const auto age = services_.loop.now() - accepted_;
+  if (phase_ == Phase::kProxyHeader || phase_ == Phase::kHandshake) return age > kNewAtDrain;
+  return is_idle() && (requests_ > 0 || age > kNewAtDrain);
+}
+
 void ClientConnection::drain() {
-  if (phase_ == Phase::kProxyHeader || phase_ == Phase::kHandshake) return;
   if (!is_idle()) return;
-  // A request may be on its way already: look once more before closing.
   read_input();
-  if (is_idle()) close();
+  if (may_close_at_drain()) close();
 }
 
 void ClientConnection::on_ready(void* self, short what) {
@@ -390,7 +397,7 @@ void ClientConnection::end_turn() {
 }
 
 void ClientConnection::put_away_exchange() {
-  log_access(*exchange_);
+  log_access();
   const bool unread = !decoder_.complete() || !input_.empty();
   if (!keep_alive_) return begin_close(unread && !broken_off_);
   exchange_.reset();

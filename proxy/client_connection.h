@@ -47,10 +47,12 @@ class ClientConnection final : public Deletable, public Downstream {
   // goes on with pipelined input, flushes.
   void end_turn();
 
-  // The edge is going to exit: idle connections close, others after their answer.
+  // The edge is going to exit: an idle connection closes, unless its next request is here already.
   void drain();
   void close();
   bool is_idle() const;
+  // While the edge drains: idle, and not so new that its first request may still be on the way.
+  bool may_close_at_drain() const;
   // Called now and then: frees buffers of a connection that has been idle since the last call.
   void release_if_idle();
 
@@ -92,7 +94,7 @@ class ClientConnection final : public Deletable, public Downstream {
   void begin_body(Exchange& exchange, std::uint64_t limit);
   void refuse_head(const http1::HttpError& error);
   void refuse_body(int status, std::string_view outcome);
-  void log_access(const Exchange& exchange);
+  void log_access();
 
   // Writing.
   void mark_dirty();
@@ -125,6 +127,7 @@ class ClientConnection final : public Deletable, public Downstream {
   std::string out_;    // of this turn
   Clock::time_point read_deadline_ = Clock::time_point::max();
   Clock::time_point write_deadline_ = Clock::time_point::max();
+  Clock::time_point accepted_;
   Clock::time_point body_started_{};
   std::uint64_t requests_ = 0;
   std::uint64_t body_received_ = 0;
@@ -137,6 +140,7 @@ class ClientConnection final : public Deletable, public Downstream {
   bool linger_ = false;     // after the last answer
   bool answered_ = false;   // the exchange's answer is complete in out_
   bool broken_off_ = false;
+  bool logged_ = false;  // the exchange has its access log line
   bool dirty_ = false;
   bool blocked_ = false;     // output waits for the socket
   bool more_input_ = false;  // the stream has more than one turn's worth

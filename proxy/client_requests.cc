@@ -26,7 +26,7 @@ void ClientConnection::begin_exchange() {
   exchange.started = services_.loop.now();
   parser_.take_head(exchange.head);
   read_deadline_ = Clock::time_point::max();
-  answered_ = broken_off_ = false;
+  answered_ = broken_off_ = logged_ = false;
   framing_ = http1::Framing::kNone;
   decoder_ = http1::BodyDecoder();
 
@@ -89,7 +89,7 @@ bool ClientConnection::answer_directly(Exchange& exchange, std::string_view host
     return true;
   }
   if (exchange.head.form == http1::TargetForm::kAsterisk) {
-    exchange.refuse(204, "ok", kAllow);
+    exchange.refuse(200, "ok", kAllow);
     return true;
   }
   const auto decoded = decode_path(exchange.head.raw_path, exchange.path);
@@ -156,10 +156,10 @@ void ClientConnection::refuse_head(const http1::HttpError& error) {
                   peer_.host.empty() ? "unix" : peer_.host, error.status, error.reason),
       exchange_->request_id);
   decoder_ = http1::BodyDecoder();
-  answered_ = broken_off_ = false;
+  answered_ = broken_off_ = logged_ = false;
   keep_alive_ = false;
   exchange_->refuse(error.status, "refused");
-  log_access(*exchange_);
+  log_access();
   begin_close(true);
 }
 
@@ -175,12 +175,13 @@ void ClientConnection::refuse_body(int status, std::string_view outcome) {
   } else {
     exchange_->refuse(status, outcome);
   }
-  log_access(*exchange_);
+  log_access();
   begin_close(!broken_off_);
 }
 
-void ClientConnection::log_access(const Exchange& exchange) {
-  if (services_.access_writer == nullptr) return;
+void ClientConnection::log_access() {
+  if (services_.access_writer == nullptr || std::exchange(logged_, true)) return;
+  const Exchange& exchange = *exchange_;
   using std::chrono::duration_cast;
   using std::chrono::microseconds;
   const auto now = services_.loop.now();

@@ -323,7 +323,7 @@ void Edge::begin_drain(std::uint32_t timeout_ms) {
 
 void Edge::finish_drain_if_idle() {
   for (std::size_t i = connections_.size(); i-- > 0;) {
-    if (i < connections_.size() && connections_[i]->is_idle()) connections_[i]->close();
+    if (i < connections_.size() && connections_[i]->may_close_at_drain()) connections_[i]->close();
   }
   if (!connections_.empty()) return;
   tell_supervisor(ipc::Drained{});

@@ -199,6 +199,7 @@ void Exchange::on_worker_lost(bool claimed) {
                          (!body_ || body_->replayable());
   if (may_retry) {
     ++retries_;
+    queued_at_ = services_.loop.now();  // its time in a worker was no waiting
     return queue_again();
   }
   services_.log.write(LogLevel::kError,

@@ -89,7 +89,7 @@ class Exchange {
   // The client has gone, or its side failed: nothing more is sent.
   void on_client_gone(std::string_view outcome = "client_gone");
   void on_downstream_ready() { pump_response(); }
-  bool wants_body() const { return !body_ || !body_->paused(); }
+  bool wants_body() const { return state_ == State::kDone || !body_ || !body_->paused(); }
 
   // --- from the upstream and its worker --------------------------------------------------------
   void on_sent(WorkerConnection& worker, std::uint32_t stream);
