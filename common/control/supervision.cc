@@ -29,7 +29,6 @@ Supervision::Supervision(EventLoop& loop, Launcher& launcher, const Logger& log,
       pool_(loop, launcher, log, config, files, scoreboard, *this) {}
 
 int Supervision::run() {
-  edge_.start();
   if (!done_) loop_.run();
   return exit_code_;
 }

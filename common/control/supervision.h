@@ -34,6 +34,8 @@ class Supervision final : private EdgeKeeper::Observer, private WorkerPool::Obse
               const config::Config& config, const SupervisionFiles& files,
               ipc::Scoreboard& scoreboard, std::vector<std::string> addresses);
 
+  // Starts the edge; what follows happens in the loop.
+  void start() { edge_.start(); }
   // Runs the loop until every child has ended after stop() or a failed start. Returns the exit
   // code.
   int run();

@@ -71,6 +71,7 @@ class Supervisor {
     Supervision supervision(loop, launcher, log_, report_, config_, files_, *scoreboard,
                             std::move(addresses));
     const auto watchers = watch_signals(loop, supervision);
+    supervision.start();
     return supervision.run();
   }
 

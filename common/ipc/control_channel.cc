@@ -52,9 +52,12 @@ Result<ControlChannel::Received> ControlChannel::receive() {
   message.msg_controllen = control.size();
 
   ssize_t got = 0;
+  bool reset = false;
   do {
     got = ::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-  } while (got < 0 && errno == EINTR);
+    // A peer that ended without reading our last message is reported once, before what it said; its
+    // last words are still there.
+  } while (got < 0 && (errno == EINTR || (errno == ECONNRESET && !std::exchange(reset, true))));
   if (got < 0) {
     received.text.clear();
     received.again = errno == EAGAIN || errno == EWOULDBLOCK;
