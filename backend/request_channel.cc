@@ -1,0 +1,482 @@
+#include "backend/request_channel.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "common/ipc/frame.h"
+
+namespace saola::backend {
+namespace {
+
+using ipc::FrameType;
+using Clock = std::chrono::steady_clock;
+
+// Credit goes back in steps: a WINDOW frame for every small read would cost more than the bytes.
+constexpr std::uint32_t kCreditStep = 16 * 1024;
+// Up to here the body travels with its head, ahead of other streams' bodies.
+constexpr std::size_t kPromptBody = 16 * 1024;
+constexpr std::size_t kPromptPiece = 4 * 1024;
+// A batch of answers is written when it is this large or its first is this old.
+constexpr std::size_t kFlushBytes = 64 * 1024;
+constexpr std::chrono::milliseconds kFlushAge{1};
+// Storage that a stream keeps for its slot's next request.
+constexpr std::size_t kKeptBytes = 16 * 1024;
+
+UniqueFd make_event_fd() {
+  UniqueFd fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  SAOLA_CHECK(fd.valid());
+  return fd;
+}
+
+std::string hello() {
+  std::string payload(16, '\0');
+  const auto put = [&](std::size_t at, auto value) {
+    std::memcpy(payload.data() + at, &value, sizeof value);
+  };
+  put(0, ipc::kMagic);
+  put(4, ipc::kWireVersion);
+  put(8, ipc::kResponseWindow);
+  put(12, ipc::kRequestWindow);
+  return payload;
+}
+
+void shrink(std::string& text) {
+  text.clear();
+  if (text.capacity() > kKeptBytes) std::string().swap(text);
+}
+
+}  // namespace
+
+RequestChannel::RequestChannel(UniqueFd socket, ipc::ClaimTable claims)
+    : socket_(std::move(socket)),
+      wake_fd_(make_event_fd()),
+      helper_fd_(make_event_fd()),
+      claims_(std::move(claims)),
+      table_(claims_.slots(), nullptr) {
+  out_.add(FrameType::kHello, 0, 0, hello());
+  mark_unflushed();
+}
+
+RequestChannel::~RequestChannel() = default;
+
+// --- streams ------------------------------------------------------------------------------------
+
+RequestStream* RequestChannel::find(std::uint32_t id) {
+  const std::size_t slot = ipc::slot_of(id);
+  auto* stream = slot < table_.size() ? table_[slot] : nullptr;
+  return stream != nullptr && stream->id == id ? stream : nullptr;
+}
+
+// A fresh stream in the slot of `id`. The slot's last request was taken back or its answer has
+// ended; if a host still has it (in close(), say), it goes on without the slot.
+RequestStream& RequestChannel::occupy(std::uint32_t id) {
+  const std::size_t slot = ipc::slot_of(id);
+  vacate(slot);
+  if (free_.empty()) free_.push_back(&storage_.emplace_back());
+  auto* stream = free_.back();
+  free_.pop_back();
+  // While the app is stuck the edge may offer and take back for hours.
+  if (queue_.size() > 2 * table_.size()) {
+    std::erase_if(queue_, [&](std::uint32_t old) { return find(old) == nullptr; });
+  }
+  stream->id = id;
+  table_[slot] = stream;
+  return *stream;
+}
+
+void RequestChannel::vacate(std::size_t slot) {
+  auto* stream = std::exchange(table_[slot], nullptr);
+  if (stream == nullptr) return;
+  if (!stream->claimed) {
+    --queued_;  // its id in queue_ is stale from now on
+    return release(*stream);
+  }
+  stream->detached = true;
+  if (!stream->aborted) {
+    stream->aborted = true;
+    stream->abort_reason = ipc::AbortReason::kClientGone;
+    mark_event(*stream);
+  }
+}
+
+void RequestChannel::release(RequestStream& stream) {
+  shrink(stream.head_bytes);
+  shrink(stream.body);
+  stream.request.fields.clear();
+  stream.body_file.reset();
+  stream.trailers.clear();
+  stream.body_file_lost = stream.body_complete = stream.aborted = stream.claimed = false;
+  stream.in_body_lane = stream.answer_ended = stream.wants_event = stream.detached = false;
+  stream.credit_owed = 0;
+  stream.host = nullptr;
+  free_.push_back(&stream);
+}
+
+void RequestChannel::mark_event(RequestStream& stream) {
+  if (!stream.claimed || stream.wants_event) return;
+  stream.wants_event = true;
+  events_.push_back(&stream);
+}
+
+RequestStream* RequestChannel::claim_next() {
+  const Lock lock(mutex_);
+  if (draining_) return nullptr;
+  while (!queue_.empty()) {
+    const std::uint32_t id = queue_.front();
+    queue_.pop_front();
+    auto* stream = find(id);
+    if (stream == nullptr || stream->claimed) continue;
+    if (!claims_.claim(ipc::slot_of(id), id)) {  // the edge gave it to another worker
+      vacate(ipc::slot_of(id));
+      continue;
+    }
+    stream->claimed = true;
+    --queued_;
+    ++in_flight_;
+    if (counters_ != nullptr) counters_->requests_started.fetch_add(1, std::memory_order_relaxed);
+    return stream;
+  }
+  return nullptr;
+}
+
+void RequestChannel::take_events(std::vector<RequestStream*>& streams) {
+  const Lock lock(mutex_);
+  streams.clear();
+  std::size_t kept = 0;
+  for (auto* stream : events_) {
+    if (stream->host == nullptr) {
+      events_[kept++] = stream;
+    } else {
+      stream->wants_event = false;
+      streams.push_back(stream);
+    }
+  }
+  events_.resize(kept);
+}
+
+// --- bodies of requests -------------------------------------------------------------------------
+
+void RequestChannel::give_credit(RequestStream& stream, std::size_t bytes) {
+  stream.credit_owed += static_cast<std::uint32_t>(bytes);
+  if (stream.body_complete || stream.aborted || stream.credit_owed < kCreditStep) return;
+  char credit[sizeof stream.credit_owed];
+  std::memcpy(credit, &stream.credit_owed, sizeof credit);
+  out_.add(FrameType::kWindow, 0, stream.id, std::string_view(credit, sizeof credit));
+  stream.credit_owed = 0;
+  mark_unflushed();
+}
+
+RequestChannel::BodyPart RequestChannel::take_body(RequestStream& stream, std::string& out,
+                                                   std::size_t limit) {
+  const Lock lock(mutex_);
+  const std::size_t taken = std::min(limit, stream.body.size());
+  if (taken == stream.body.size() && out.empty()) {
+    out.swap(stream.body);
+  } else {
+    out.append(stream.body, 0, taken);
+    stream.body.erase(0, taken);
+  }
+  give_credit(stream, taken);
+  return {stream.body_complete && stream.body.empty(), stream.aborted};
+}
+
+void RequestChannel::wait_body(RequestStream& stream) {
+  Lock lock(mutex_);
+  const auto ready = [&] { return !stream.body.empty() || stream.body_complete || stream.aborted; };
+  while (!wait_until(lock, progress_, progress_waiters_, ready)) {
+  }
+}
+
+// --- answers ------------------------------------------------------------------------------------
+
+RequestChannel::HeadInProgress RequestChannel::begin_head(RequestStream& stream,
+                                                          std::uint16_t status,
+                                                          std::int64_t content_length) {
+  Lock lock(mutex_);
+  scratch_.clear();
+  std::string& out = stream.aborted || broken_ ? scratch_ : out_.begin_head();
+  return HeadInProgress(std::move(lock), out, status, content_length);
+}
+
+std::size_t RequestChannel::end_head([[maybe_unused]] HeadInProgress head, RequestStream& stream,
+                                     std::string_view first_body, bool end, bool interim) {
+  if (stream.aborted || broken_) return first_body.size();
+  const bool bare = end && first_body.empty();
+  out_.end_head(FrameType::kResponseHead,
+                static_cast<std::uint8_t>((bare ? ipc::kEnd : 0) | (interim ? ipc::kInterim : 0)),
+                stream.id);
+  mark_unflushed();
+  if (bare) stream.answer_ended = true;
+  return first_body.empty() ? 0 : put_body(stream, first_body, end, true);
+}
+
+std::size_t RequestChannel::send_body(RequestStream& stream, std::string_view body, bool end) {
+  const Lock lock(mutex_);
+  if (stream.aborted || stream.answer_ended || broken_) return body.size();
+  return put_body(stream, body, end, false);
+}
+
+std::size_t RequestChannel::put_body(RequestStream& stream, std::string_view body, bool end,
+                                     bool with_head) {
+  const auto window = static_cast<std::size_t>(std::max<std::int64_t>(stream.send_window, 0));
+  const std::size_t taken = std::min(body.size(), window);
+  const bool last = end && taken == body.size();
+  if (taken == 0 && !last) return 0;
+  if (out_.body_bytes() == 0) stream.in_body_lane = false;
+  const bool prompt = !stream.in_body_lane && taken <= (with_head ? kPromptBody : kPromptPiece);
+  stream.in_body_lane = !prompt;
+  out_.add_body(stream.id, body.substr(0, taken), last, prompt);
+  stream.send_window -= static_cast<std::int64_t>(taken);
+  stream.answer_ended = last;
+  mark_unflushed();
+  return taken;
+}
+
+void RequestChannel::send_trailers(RequestStream& stream, const std::vector<ipc::Field>& trailers) {
+  const Lock lock(mutex_);
+  if (stream.aborted || stream.answer_ended || broken_) return;
+  std::string payload;
+  ipc::encode_trailers(payload, trailers);
+  out_.add_after_body(FrameType::kTrailers, ipc::kEnd, stream.id, payload);
+  stream.answer_ended = true;
+  mark_unflushed();
+}
+
+void RequestChannel::send_abort(RequestStream& stream, ipc::AbortReason reason) {
+  const Lock lock(mutex_);
+  put_abort(stream, reason);
+}
+
+void RequestChannel::put_abort(RequestStream& stream, ipc::AbortReason reason) {
+  if (stream.aborted || stream.answer_ended || broken_) return;
+  const char byte = static_cast<char>(reason);
+  out_.add_after_body(FrameType::kAbort, 0, stream.id, std::string_view(&byte, 1));
+  stream.answer_ended = true;
+  mark_unflushed();
+}
+
+void RequestChannel::wait_window(RequestStream& stream) {
+  Lock lock(mutex_);
+  const auto ready = [&] { return stream.send_window > 0 || stream.aborted; };
+  while (!wait_until(lock, progress_, progress_waiters_, ready)) {
+  }
+}
+
+bool RequestChannel::is_aborted(const RequestStream& stream) const {
+  const Lock lock(mutex_);
+  return stream.aborted || broken_;
+}
+
+void RequestChannel::finish(RequestStream& stream) {
+  const Lock lock(mutex_);
+  put_abort(stream, ipc::AbortReason::kAppFailed);
+  if (stream.wants_event) std::erase(events_, &stream);
+  const std::size_t slot = ipc::slot_of(stream.id);
+  if (table_[slot] == &stream) table_[slot] = nullptr;
+  --in_flight_;
+  if (counters_ != nullptr) counters_->requests_finished.fetch_add(1, std::memory_order_relaxed);
+  release(stream);
+}
+
+// --- waiting ------------------------------------------------------------------------------------
+
+bool RequestChannel::receive() {
+  const Lock lock(mutex_);
+  touch();
+  clear_wake();
+  if (!broken_) receive_some();
+  notify_followers();
+  mark_turn();
+  return !broken_;
+}
+
+// Requests and events that a loop or other threads should look at.
+void RequestChannel::signal_wake() {
+  if (std::exchange(wake_signalled_, true)) return;
+  const std::uint64_t one = 1;
+  if (::write(wake_fd_.get(), &one, sizeof one) < 0) {
+    // Only EAGAIN is possible: the counter is at its limit, so the descriptor is readable.
+  }
+}
+
+void RequestChannel::clear_wake() {
+  if (!std::exchange(wake_signalled_, false)) return;
+  std::uint64_t count = 0;
+  if (::read(wake_fd_.get(), &count, sizeof count) < 0) {
+    // Nothing there: somebody else's read of a descriptor that is ours alone cannot happen.
+  }
+}
+
+void RequestChannel::notify_followers() {
+  for (std::size_t i = std::min(queued_, idle_waiters_); i > 0; --i) idle_.notify_one();
+  if (progress_waiters_ > 0) progress_.notify_all();
+}
+
+// Waits until `ready` or the edge has gone: as the one thread in poll(2), or on `condition` while
+// another is. False: a signal interrupted it.
+template <class Ready>
+bool RequestChannel::wait_until(Lock& lock, std::condition_variable& condition,
+                                std::size_t& waiters, Ready ready) {
+  bool led = false;
+  bool interrupted = false;
+  for (;;) {
+    flush_locked();
+    if (broken_ || interrupted || ready()) break;
+    if (has_leader_) {
+      ++waiters;
+      condition.wait(lock);
+      --waiters;
+      continue;
+    }
+    led = true;
+    interrupted = !poll_as_leader(lock);
+  }
+  // The socket must not be left alone while others wait for it.
+  if (led && idle_waiters_ > 0) {
+    idle_.notify_one();
+  } else if (led && progress_waiters_ > 0) {
+    progress_.notify_one();
+  }
+  return !interrupted;
+}
+
+// False: interrupted by a signal.
+bool RequestChannel::poll_as_leader(Lock& lock) {
+  std::array<pollfd, 2> fds{{{socket_.get(), POLLIN, 0}, {wake_fd_.get(), POLLIN, 0}}};
+  if (!out_.empty()) fds[0].events |= POLLOUT;
+  has_leader_ = true;
+  touch();
+  lock.unlock();
+  const int ready = ::poll(fds.data(), fds.size(), -1);
+  const int error = errno;
+  lock.lock();
+  has_leader_ = false;
+  touch();
+  mark_turn();
+  if (ready < 0) {
+    if (error != EINTR) break_off(system_error("poll", error).message);
+    return error != EINTR;
+  }
+  clear_wake();
+  if ((fds[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && !broken_) receive_some();
+  notify_followers();
+  return true;
+}
+
+RequestChannel::Wakeup RequestChannel::wait() {
+  Lock lock(mutex_);
+  const auto ready = [&] { return queued_ > 0 || woken_ || draining_; };
+  const bool uninterrupted = wait_until(lock, idle_, idle_waiters_, ready);
+  woken_ = false;
+  return uninterrupted ? Wakeup::kWork : Wakeup::kInterrupted;
+}
+
+void RequestChannel::wake() {
+  const Lock lock(mutex_);
+  woken_ = true;
+  signal_wake();
+  idle_.notify_all();
+  progress_.notify_all();
+}
+
+// --- sending and life ---------------------------------------------------------------------------
+
+void RequestChannel::flush() {
+  const Lock lock(mutex_);
+  touch();
+  flush_locked();
+}
+
+void RequestChannel::flush_if_due() {
+  if (!unflushed_.load(std::memory_order_relaxed)) return;
+  const Lock lock(mutex_);
+  if (out_.bytes() < kFlushBytes && Clock::now() - unflushed_since_ < kFlushAge) return;
+  touch();
+  flush_locked();
+}
+
+bool RequestChannel::flush_all(std::chrono::milliseconds limit) {
+  const auto deadline = Clock::now() + limit;
+  for (;;) {
+    flush();
+    if (broken()) return false;
+    if (!has_unflushed()) return true;
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+    if (left.count() <= 0) return false;
+    pollfd room{socket_.get(), POLLOUT, 0};
+    ::poll(&room, 1, static_cast<int>(left.count()));
+  }
+}
+
+void RequestChannel::begin_drain() {
+  const Lock lock(mutex_);
+  if (draining_.exchange(true)) return;
+  if (!broken_) {
+    out_.add(FrameType::kDrain, 0, 0, {});
+    mark_unflushed();
+    flush_locked();
+  }
+  signal_wake();
+  idle_.notify_all();
+  progress_.notify_all();
+}
+
+bool RequestChannel::edge_draining() const {
+  const Lock lock(mutex_);
+  return edge_draining_;
+}
+
+std::size_t RequestChannel::in_flight() const {
+  const Lock lock(mutex_);
+  return in_flight_;
+}
+
+std::size_t RequestChannel::queued() const {
+  const Lock lock(mutex_);
+  return queued_;
+}
+
+bool RequestChannel::broken() const { return broken_.load(std::memory_order_acquire); }
+
+std::string RequestChannel::broken_reason() const {
+  const Lock lock(mutex_);
+  return broken_reason_;
+}
+
+// --- the helper's side --------------------------------------------------------------------------
+
+// mark_unflushed() stores `unflushed_`, then reads `helper_asleep_`; here it is the other way
+// round, all sequentially consistent, so at least one side sees the other.
+bool RequestChannel::helper_falls_asleep() {
+  helper_asleep_.store(true, std::memory_order_seq_cst);
+  return unflushed_.load(std::memory_order_seq_cst);
+}
+
+void RequestChannel::assist(bool app_is_silent) {
+  const Lock lock(mutex_, std::try_to_lock);
+  if (!lock.owns_lock() || broken_) return;
+  if (app_is_silent || Clock::now() - unflushed_since_ >= kFlushAge) flush_locked();
+  if (!app_is_silent || has_leader_) return;  // a thread of the app is at the socket
+  const std::size_t queued = queued_;
+  const std::size_t events = events_.size();
+  receive_some();
+  if (queued_ > queued || events_.size() > events || broken_) {
+    signal_wake();
+    notify_followers();
+  }
+  flush_locked();  // a PONG
+}
+
+void RequestChannel::mark_turn() {
+  if (counters_ == nullptr) return;
+  counters_->loop_turn_ns.store(static_cast<std::uint64_t>(Clock::now().time_since_epoch().count()),
+                                std::memory_order_relaxed);
+}
+
+}  // namespace saola::backend

@@ -4,13 +4,17 @@
 // that runs the app receives and flushes. Once it has been inside Python for about a millisecond,
 // the helper thread (channel_helper.h), which is never attached to Python, does that in its place:
 // it flushes finished answers, receives and files frames, answers PING, keeps the heartbeat. It
-// never claims a request: what the app thread has not claimed, the edge may still give to another worker.
+// never claims a request: what the app thread has not claimed, the edge may still give to another
+// worker.
 //
-// No function here needs the GIL or takes it; callers release it around wait_...().
+// No function here needs the GIL or takes it; callers release it around wait...().
 #pragma once
+
+#include <sys/socket.h>
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -25,6 +29,7 @@
 #include "common/ipc/frame_decoder.h"
 #include "common/ipc/frame_queue.h"
 #include "common/ipc/messages.h"
+#include "common/ipc/scoreboard.h"
 
 namespace saola::backend {
 
@@ -32,32 +37,37 @@ namespace saola::backend {
 // may keep the pointer. `request` does not change after the claim and may be read without the lock.
 struct RequestStream {
   std::uint32_t id = 0;
-  ipc::RequestView request;          // views into head_bytes
+  ipc::RequestView request;  // views into head_bytes
   std::string head_bytes;
-  UniqueFd body_file;                // the whole body, read-only, if the edge spooled it
-  bool body_file_lost = false;       // its descriptor did not arrive (descriptor limit): answer 503
+  UniqueFd body_file;           // the whole body, read-only, if the edge spooled it
+  bool body_file_lost = false;  // its descriptor did not arrive (descriptor limit): answer 503
 
   // Under the channel's lock, used by its functions only:
-  std::string body;                  // received, not yet taken
+  std::string body;  // received, not yet taken
   bool body_complete = false;
   std::vector<std::pair<std::string, std::string>> trailers;
-  bool aborted = false;              // the edge wants no (more) answer
+  bool aborted = false;  // the edge wants no (more) answer
   ipc::AbortReason abort_reason{};
-  std::int64_t send_window = 0;      // bytes of answer body that may be sent
-  std::uint32_t credit_owed = 0;     // request body bytes taken but not yet given back as WINDOW
+  std::int64_t send_window = 0;   // bytes of answer body that may be sent
+  std::uint32_t credit_owed = 0;  // request body bytes taken but not yet given back as WINDOW
   bool claimed = false;
-  bool in_body_lane = false;         // a body frame went to the queue's second lane
+  bool in_body_lane = false;  // a body frame went to the queue's second lane
   bool answer_ended = false;
-  bool wants_event = false;
-  void* host = nullptr;              // the host's own record of this request
+  bool wants_event = false;  // is in the list that take_events() gives out
+  bool detached = false;     // its slot belongs to a later request; nothing is sent
+  void* host = nullptr;      // the host's own record of this request
 };
-
-enum class EventKind : std::uint8_t { kBody, kAborted, kWindow };
 
 class RequestChannel {
  public:
+  // Sends HELLO with the next flush.
   RequestChannel(UniqueFd socket, ipc::ClaimTable claims);
   ~RequestChannel();
+  RequestChannel(const RequestChannel&) = delete;
+  RequestChannel& operator=(const RequestChannel&) = delete;
+
+  // Starts, finishes and turns are counted here. The slot outlives the channel. Before any thread.
+  void count_in(ipc::WorkerSlot* slot) { counters_ = slot; }
 
   int fd() const { return socket_.get(); }
   // Readable when the helper thread has received something that the app thread should look at. For
@@ -68,19 +78,21 @@ class RequestChannel {
   // Reads what is there without blocking and files it. False: the edge has gone (or sent nonsense:
   // broken_reason()).
   bool receive();
-  // WSGI: flushes, then blocks until receive() would bring something, wake() is called or the edge has gone. With several
-  // threads one waits on the socket, the others on a condition.
-  void wait();
-  // The oldest request that could be claimed; null if there is none. Requests that the edge has
-  // taken back meanwhile are dropped on the way.
+  // WSGI: flushes, then blocks until a request is there to claim, wake() is called, draining has
+  // begun, the edge has gone, or a signal came (kInterrupted: let Python look at its signals). With
+  // several threads one waits on the socket and receives, the others wait on a condition.
+  enum class Wakeup { kWork, kInterrupted };
+  Wakeup wait();
+  // The oldest request that could be claimed; null if there is none or draining has begun. Requests
+  // that the edge has taken back meanwhile are dropped on the way.
   RequestStream* claim_next();
-  // Claimed streams on which something happened since the last call, each once (ASGI). Only streams with
-  // a host record are reported.
+  // Claimed streams on which something happened since the last call, each once (ASGI). Only streams
+  // with a host record are reported.
   void take_events(std::vector<RequestStream*>& streams);
 
   // --- one request -----------------------------------------------------------------------------
   struct BodyPart {
-    bool complete = false;           // nothing follows
+    bool complete = false;  // nothing follows
     bool aborted = false;
   };
   // Moves what has arrived, at most `limit` bytes, to the end of `out`, and gives credit for it.
@@ -89,9 +101,11 @@ class RequestChannel {
   // Blocks until take_body() would give something (WSGI, streamed bodies).
   void wait_body(RequestStream& stream);
 
-  // A whole head in one go: `fields` is an encoder callback's work: see ResponseHeadEncoder.
-  //   auto head = channel.begin_head(stream, 200, length);  head.encoder.add(...);  channel.end_head(head, ...)
-  // The lock is held from begin_head() to end_head(): do nothing else, above all no Python, in between.
+  // A whole head in one go, encoded in place:
+  //   auto head = channel.begin_head(stream, 200, length);
+  //   head.add(...);  channel.end_head(std::move(head), ...);
+  // The lock is held from begin_head() to end_head(): do nothing else, above all no Python,
+  // between.
   class HeadInProgress {
    public:
     void add(std::uint8_t name_id, std::string_view lower_case_name, std::string_view value) {
@@ -109,51 +123,136 @@ class RequestChannel {
   HeadInProgress begin_head(RequestStream& stream, std::uint16_t status,
                             std::int64_t content_length);
   // `first_body` goes with the head as far as the window allows; returns how many bytes were taken.
-  // `end`: the answer is complete with it (only if all was taken; else call send_body for the rest).
+  // `end`: the answer is complete with it (only if all was taken; else call send_body for the
+  // rest).
   std::size_t end_head(HeadInProgress head, RequestStream& stream, std::string_view first_body,
                        bool end, bool interim = false);
-  // Returns how many bytes were taken: less than all when the window is used up (wait_window() or an
-  // event with room, then again), npos-free. An aborted stream takes everything and sends nothing.
+  // Returns how many bytes were taken: less than all when the window is used up (wait_window() or
+  // an event, then again with the rest). An aborted stream takes everything and sends nothing.
   std::size_t send_body(RequestStream& stream, std::string_view body, bool end);
+  // Ends the answer, instead of send_body() with `end`.
   void send_trailers(RequestStream& stream, const std::vector<ipc::Field>& trailers);
+  // Breaks the answer off.
   void send_abort(RequestStream& stream, ipc::AbortReason reason);
   // Blocks until the window has room or the stream is aborted (WSGI).
   void wait_window(RequestStream& stream);
   bool is_aborted(const RequestStream& stream) const;
-  // The host is done with it; the pointer is dead afterwards. Ends the answer with an ABORT if it was not ended.
+  // The host is done with it; the pointer is dead afterwards. Ends the answer with an ABORT if it
+  // was not ended.
   void finish(RequestStream& stream);
 
   // --- sending and life ------------------------------------------------------------------------
-  // Writes what waits as far as the socket takes it; what it does not take goes when it can (the helper, or the next call).
+  // Writes what waits as far as the socket takes it; what it does not take goes when it can (the
+  // helper, or the next call).
   void flush();
+  // Between two requests of a batch: flushes if more than 64 KiB wait or the oldest waits for 1 ms.
+  void flush_if_due();
   bool has_unflushed() const { return unflushed_.load(std::memory_order_relaxed); }
-  // Tells the edge to send no more (recycling), or that we shall exit.
-  void send_drain();
-  bool edge_draining() const;        // the edge sent DRAIN: no request follows
-  std::size_t in_flight() const;     // claimed, not finished
-  std::size_t queued() const;        // received, not claimed
-  void wake();                       // makes wait() return; from any thread
+  // Flushes and waits until the edge has taken everything; false if it has not within `limit`.
+  bool flush_all(std::chrono::milliseconds limit);
+  // Nothing is claimed any more; the edge is told so and takes back what waits. From any thread.
+  void begin_drain();
+  bool draining() const { return draining_.load(std::memory_order_acquire); }
+  bool edge_draining() const;     // the edge sent DRAIN: no request follows
+  std::size_t in_flight() const;  // claimed, not finished
+  std::size_t queued() const;     // received, not claimed
+  void wake();                    // makes wait() return; from any thread
   bool broken() const;
   std::string broken_reason() const;
 
   // --- the helper thread's side ----------------------------------------------------------------
-  // Marks that the app thread goes into Python (or comes back): see channel_helper.h.
-  void enter_app() { app_epoch_.fetch_add(1, std::memory_order_relaxed); }
-  void leave_app() { app_epoch_.fetch_add(1, std::memory_order_relaxed); }
-  std::uint64_t app_epoch() const { return app_epoch_.load(std::memory_order_relaxed); }
-  // One pass in place of the app thread if the lock is free: receive, file, flush.
-  void assist();
+  // Changes whenever the app thread comes round to the channel (receive, flush, wait). While it
+  // does not change, the app thread is inside Python, or its loop sleeps.
+  std::uint64_t activity() const { return activity_.load(std::memory_order_relaxed); }
+  // Readable when the helper is asleep and something waits to be flushed.
+  int helper_fd() const { return helper_fd_.get(); }
+  // For loops that know when they go into Python and come back; optional.
+  void enter_app() { touch(); }
+  void leave_app() { touch(); }
+  // Before the helper sleeps on helper_fd() and the socket: from now on unflushed answers ring.
+  // True: something is unflushed already, so sleep on room in the socket too.
+  bool helper_falls_asleep();
+  void helper_awake() { helper_asleep_.store(false, std::memory_order_relaxed); }
+  // One pass if the lock is free: flushes what has waited for a millisecond; in place of a silent
+  // app thread also receives and files.
+  void assist(bool app_is_silent);
+  // A sign of life of the loop in the scoreboard; receive() gives it too.
+  void mark_turn();
 
  private:
-  // BACKEND-A: complete as the implementation needs.
+  using Lock = std::unique_lock<std::mutex>;
+
+  void touch() { activity_.fetch_add(1, std::memory_order_relaxed); }
+
+  // All below need the lock. Those up to break_off() are in request_channel_wire.cc.
+  void receive_some();
+  bool read_socket();
+  void keep_descriptors(msghdr& message);
+  void file(const ipc::Frame& frame);
+  void file_hello(const ipc::Frame& frame);
+  void file_request(const ipc::Frame& frame);
+  void file_body(const ipc::Frame& frame);
+  void file_trailers(const ipc::Frame& frame);
+  void file_abort(const ipc::Frame& frame);
+  void file_window(const ipc::Frame& frame);
+  void mark_unflushed();
+  void flush_locked();
+  void break_off(std::string reason);
+
+  RequestStream* find(std::uint32_t id);
+  RequestStream& occupy(std::uint32_t id);
+  void release(RequestStream& stream);
+  void vacate(std::size_t slot);
+  void mark_event(RequestStream& stream);
+  void give_credit(RequestStream& stream, std::size_t bytes);
+  std::size_t put_body(RequestStream& stream, std::string_view body, bool end, bool with_head);
+  void put_abort(RequestStream& stream, ipc::AbortReason reason);
+  void signal_wake();
+  void clear_wake();
+  void notify_followers();
+  template <class Ready>
+  bool wait_until(Lock& lock, std::condition_variable& condition, std::size_t& waiters,
+                  Ready ready);
+  bool poll_as_leader(Lock& lock);
+
   UniqueFd socket_;
   UniqueFd wake_fd_;
+  UniqueFd helper_fd_;
   ipc::ClaimTable claims_;
+  ipc::WorkerSlot* counters_ = nullptr;
+
   mutable std::mutex mutex_;
+  std::condition_variable idle_;      // threads that want a request
+  std::condition_variable progress_;  // threads that wait for a body or a window
+  std::size_t idle_waiters_ = 0;
+  std::size_t progress_waiters_ = 0;
+  bool has_leader_ = false;      // a thread is in poll(2) for all
+  bool woken_ = false;           // wake() since the last wait()
+  bool wake_signalled_ = false;  // wake_fd_ is readable
+
   ipc::FrameDecoder decoder_;
   ipc::FrameQueue out_;
+  std::deque<UniqueFd> descriptors_;  // received, their frame not yet; invalid ones were lost
+  std::string scratch_;               // heads for streams that get nothing
+  bool hello_received_ = false;
+  std::int64_t response_window_ = 0;  // initial, as the edge's HELLO says
+
+  std::vector<RequestStream*> table_;  // by slot
+  std::deque<RequestStream> storage_;
+  std::vector<RequestStream*> free_;
+  std::deque<std::uint32_t> queue_;  // ids in order of arrival, stale ones included
+  std::vector<RequestStream*> events_;
+  std::size_t in_flight_ = 0;
+  std::size_t queued_ = 0;
+  bool edge_draining_ = false;
+  std::string broken_reason_;
+  std::chrono::steady_clock::time_point unflushed_since_;
+
+  std::atomic<bool> broken_{false};
+  std::atomic<bool> draining_{false};
   std::atomic<bool> unflushed_{false};
-  std::atomic<std::uint64_t> app_epoch_{0};
+  std::atomic<bool> helper_asleep_{false};
+  std::atomic<std::uint64_t> activity_{0};
 };
 
 }  // namespace saola::backend

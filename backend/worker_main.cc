@@ -1,0 +1,88 @@
+#include "backend/worker_main.h"
+
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "backend/app_loader.h"
+#include "backend/interpreter.h"
+#include "backend/worker.h"
+#include "common/config/config_loader.h"
+
+namespace saola::backend {
+namespace {
+
+constexpr int kExitApplication = 3;
+
+// In a process of its own: an interpreter cannot be started twice, and apps have their own venvs.
+int import_app(const config::App& app, const std::string& directory) {
+  auto interpreter = apply_environment(app)
+                         ? Interpreter::start(interpreter_options(app, directory))
+                         : Result<Interpreter>(fail("[app] env cannot be set"));
+  if (!interpreter) {
+    std::fprintf(stderr, "%s\n", interpreter.error().message.c_str());
+    return kExitApplication;
+  }
+  const auto loaded = load_app(app);
+  if (loaded) return 0;
+  std::fprintf(stderr, "%s\n", loaded.error().message.c_str());
+  return kExitApplication;
+}
+
+int import_in_child(const config::App& app, const std::string& directory) {
+  std::fflush(nullptr);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const int code = import_app(app, directory);
+    std::fflush(nullptr);
+    ::_exit(code);
+  }
+  int status = 0;
+  if (child < 0 || ::waitpid(child, &status, 0) != child) {
+    std::perror("saola: import");
+    return kExitApplication;
+  }
+  if (WIFEXITED(status)) return WEXITSTATUS(status);
+  std::fprintf(stderr, "importing \"%s\" ended by signal %d\n", app.target.c_str(),
+               WTERMSIG(status));
+  return kExitApplication;
+}
+
+}  // namespace
+
+int run_worker(int control_fd) {
+  ::prctl(PR_SET_NAME, "saola");
+  const int code = Worker(UniqueFd(control_fd)).run();
+#if defined(__SANITIZE_ADDRESS__)
+  // CPython keeps what it allocated for its types and interned strings; the leak check at exit
+  // would report it, so this role leaves without.
+  std::fflush(nullptr);
+  ::_exit(code);
+#endif
+  return code;
+}
+
+int check_import(const char* config_path) {
+  const auto input = config::read_config_file(config_path);
+  if (!input) {
+    std::fprintf(stderr, "%s\n", input.error().message.c_str());
+    return kExitApplication;
+  }
+  const auto config = config::load_config(*input);
+  if (!config) {
+    for (const auto& problem : config.error()) {
+      std::fprintf(stderr, "%s\n", config::to_string(problem).c_str());
+    }
+    return kExitApplication;
+  }
+  int code = 0;
+  for (const auto& [name, app] : config->apps) {
+    const int result = import_in_child(app, config->directory);
+    if (result != 0) code = kExitApplication;
+  }
+  return code;
+}
+
+}  // namespace saola::backend

@@ -3,10 +3,12 @@
 
 namespace saola::backend {
 
-// `control_fd` is the channel to the supervisor; its first message is WorkerInit. Returns the exit code.
+// `control_fd` is the channel to the supervisor; its first message is WorkerInit. Returns the exit
+// code.
 int run_worker(int control_fd);
 
-// Loads the app of a configuration as a worker would, for `saola check --import`; prints what is wrong. 0 or 3.
+// Loads the app of a configuration as a worker would, for `saola check --import`; prints what is
+// wrong. 0 or 3.
 int check_import(const char* config_path);
 
 }  // namespace saola::backend

@@ -1,0 +1,275 @@
+#include "backend/worker.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "backend/app_loader.h"
+#include "backend/channel_helper.h"
+#include "backend/interpreter.h"
+#include "common/config/config_loader.h"
+
+namespace saola::backend {
+namespace {
+
+constexpr int kExitFailed = 1;
+constexpr int kExitApplication = 3;
+// A traceback in BootFailed is cut in the middle above this; a packet has 128 KiB.
+constexpr std::size_t kLongestReason = 24 * 1024;
+// How long last words to the supervisor, the edge or the log may take.
+constexpr std::chrono::milliseconds kLastWords{2000};
+constexpr std::chrono::milliseconds kLogGrace{200};
+
+// The handler knows nothing but this.
+volatile sig_atomic_t stop_signal_fd = -1;
+
+void on_signal(int) {
+  const int saved = errno;
+  const std::uint64_t one = 1;
+  if (::write(stop_signal_fd, &one, sizeof one) < 0) {
+    // Only EAGAIN is possible: the descriptor is readable already.
+  }
+  errno = saved;
+}
+
+std::string shortened(std::string text) {
+  if (text.size() <= kLongestReason) return text;
+  return text.substr(0, kLongestReason / 2) + "\n  [...]\n" +
+         text.substr(text.size() - kLongestReason / 2);
+}
+
+std::string joined(const std::vector<config::Problem>& problems) {
+  std::string text;
+  for (const auto& problem : problems) text += config::to_string(problem) + "\n";
+  return text;
+}
+
+Result<void> call(const char* module, const char* function) {
+  const auto found = steal(PyImport_ImportModule(module));
+  if (!found || !steal(PyObject_CallMethod(found.ptr(), function, nullptr))) {
+    return python_failure();
+  }
+  return {};
+}
+
+// Fatal signals print all Python stacks to standard error, without the GIL.
+Result<void> enable_faulthandler() {
+  const auto module = steal(PyImport_ImportModule("faulthandler"));
+  if (!module || !steal(PyObject_CallMethod(module.ptr(), "enable", "i", STDERR_FILENO))) {
+    return python_failure();
+  }
+  return {};
+}
+
+}  // namespace
+
+// --- before Python ------------------------------------------------------------------------------
+
+Result<ipc::ControlChannel::Received> Worker::wait_for_init() {
+  for (;;) {
+    auto received = control_.receive();
+    if (!received || received->closed || !received->again) return received;
+    pollfd readable{control_.fd(), POLLIN, 0};
+    if (::poll(&readable, 1, -1) < 0 && errno != EINTR) {
+      return Unexpected{system_error("poll the control channel", errno)};
+    }
+  }
+}
+
+Result<void> Worker::take_init(ipc::ControlChannel::Received received) {
+  if (received.closed) return fail("the supervisor closed the control channel");
+  const auto message = ipc::parse_control_message(received.text);
+  if (!message) return Unexpected{message.error()};
+  const auto* init = std::get_if<ipc::WorkerInit>(&*message);
+  if (init == nullptr || received.fds.size() != 5) {
+    return fail("the supervisor's first message is not WorkerInit with its descriptors");
+  }
+  init_ = *init;
+  writer_.emplace(std::move(received.fds[4]));
+  log_.emplace(*writer_, "worker " + init_.app + " " + std::to_string(init_.worker_id),
+               LogLevel::kInfo);
+
+  const auto text = ipc::read_memory_file(received.fds[0]);
+  if (!text) return Unexpected{text.error()};
+  const auto start = ipc::parse_worker_start(*text);
+  if (!start) return Unexpected{start.error()};
+  if (auto configured = configure(*start, init_.app); !configured) return configured;
+
+  auto claims = ipc::ClaimTable::map(received.fds[2]);
+  if (!claims) return Unexpected{claims.error()};
+  auto scoreboard = ipc::Scoreboard::map(received.fds[3]);
+  if (!scoreboard) return Unexpected{scoreboard.error()};
+  if (init_.scoreboard_slot >= ipc::Scoreboard::kSlots) return fail("no such scoreboard slot");
+  scoreboard_.emplace(std::move(*scoreboard));
+  slot_ = &scoreboard_->slot(init_.scoreboard_slot);
+  channel_ = std::make_unique<RequestChannel>(std::move(received.fds[1]), std::move(*claims));
+  channel_->count_in(slot_);
+  return {};
+}
+
+Result<void> Worker::configure(const ipc::WorkerStart& start, const std::string& app_name) {
+  config::LoadInput input;
+  input.path = start.config_dir + "/saola.toml";
+  input.text = start.config_toml;
+  auto loaded = config::load_config(input);
+  if (!loaded) return fail(joined(loaded.error()));
+  config_ = std::move(*loaded);
+  const auto found = config_.apps.find(app_name);
+  if (found == config_.apps.end()) return fail("the configuration has no app " + app_name);
+  app_ = &found->second;
+  log_.emplace(*writer_, "worker " + init_.app + " " + std::to_string(init_.worker_id),
+               config_.log.level);
+  return {};
+}
+
+// Terminal signals do not reach a worker (it has a process group of its own); whoever sends one
+// means the same as the supervisor's Drain.
+void Worker::install_signal_handlers() {
+  stop_signal_fd = stop_signal_.get();
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  for (const int number : {SIGTERM, SIGINT, SIGQUIT}) ::sigaction(number, &action, nullptr);
+  action.sa_handler = SIG_IGN;
+  ::sigaction(SIGPIPE, &action, nullptr);
+}
+
+Result<void> Worker::set_up() {
+  stop_signal_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!stop_signal_) return Unexpected{system_error("eventfd", errno)};
+  install_signal_handlers();
+  auto received = wait_for_init();
+  if (!received) return Unexpected{received.error()};
+  if (auto taken = take_init(std::move(*received)); !taken) return taken;
+  slot_->worker_id = init_.worker_id;
+  slot_->generation = init_.generation;
+  slot_->pid = static_cast<std::uint32_t>(::getpid());
+  enter(ipc::WorkerPhase::kBooting);
+  return {};
+}
+
+int Worker::run() {
+  if (auto ready = set_up(); !ready) return boot_failed(ready.error().message, false);
+  ChannelHelper helper(*channel_, slot_,
+                       {{control_.fd(), [this] { return on_control(); }},
+                        {stop_signal_.get(), [this] { return on_stop_signal(); }}});
+  const int code = run_python();
+  enter(ipc::WorkerPhase::kExited);
+  return code;
+}
+
+// --- with Python --------------------------------------------------------------------------------
+
+int Worker::run_python() {
+  if (auto applied = apply_environment(*app_); !applied) {
+    return boot_failed(applied.error().message, true);
+  }
+  auto interpreter = Interpreter::start(interpreter_options(*app_, config_.directory));
+  if (!interpreter) return boot_failed(interpreter.error().message, true);
+  AppLog app_log(Logger(*writer_, "app " + init_.app + " " + std::to_string(init_.worker_id),
+                        LogLevel::kDebug));
+  auto host = boot_app(app_log);
+  if (!host) return boot_failed(host.error().message, true);
+  return serve(**host);
+}
+
+Result<std::unique_ptr<AppHost>> Worker::boot_app(AppLog& app_log) {
+  if (auto installed = app_log.install(); !installed) return Unexpected{installed.error()};
+  if (auto enabled = enable_faulthandler(); !enabled) return Unexpected{enabled.error()};
+  auto loaded = load_app(*app_);
+  if (!loaded) return Unexpected{loaded.error()};
+  const bool wsgi = loaded->interface == AppInterface::kWsgi;
+  HostContext context{*channel_, *app_, app_log, *log_, std::move(loaded->application)};
+  auto host = wsgi ? make_wsgi_host(std::move(context)) : make_asgi_host(std::move(context));
+  if (auto started = host->start(); !started) return Unexpected{started.error()};
+  // What the import made lives as long as the process: collections need not walk it.
+  if (auto collected = call("gc", "collect"); !collected) return Unexpected{collected.error()};
+  if (auto frozen = call("gc", "freeze"); !frozen) return Unexpected{frozen.error()};
+  ipc::Ready ready;
+  ready.interface = interface_name(wsgi ? AppInterface::kWsgi : AppInterface::kAsgi);
+  ready.slots = static_cast<std::uint32_t>(wsgi ? app_->threads : app_->concurrency);
+  enter(ipc::WorkerPhase::kReady);
+  serving_ = true;
+  tell_supervisor(ready);
+  log_->info("ready: {} ({})", app_->target, ready.interface);
+  return host;
+}
+
+int Worker::serve(AppHost& host) {
+  host.serve();
+  if (channel_->broken() && !channel_->draining()) {
+    log_->warning("no edge any more: {}", channel_->broken_reason());
+  }
+  host.shutdown();
+  bool flushed = false;
+  {
+    const GilRelease released;
+    flushed = channel_->flush_all(kLastWords);
+  }
+  if (!flushed && !channel_->broken()) {
+    log_->warning("the edge did not take the last answers within {} ms", kLastWords.count());
+  }
+  return 0;
+}
+
+int Worker::boot_failed(std::string reason, bool application) {
+  if (slot_ != nullptr) enter(ipc::WorkerPhase::kExited);
+  ipc::BootFailed failed;
+  failed.reason = shortened(std::move(reason));
+  failed.application = application;
+  tell_supervisor(failed);
+  return application ? kExitApplication : kExitFailed;
+}
+
+void Worker::tell_supervisor(const ipc::ControlMessage& message) {
+  const auto deadline = std::chrono::steady_clock::now() + kLastWords;
+  auto sent = control_.send(ipc::to_json(message));
+  while (sent && control_.wants_write() && std::chrono::steady_clock::now() < deadline) {
+    pollfd room{control_.fd(), POLLOUT, 0};
+    ::poll(&room, 1, static_cast<int>(kLastWords.count()));
+    sent = control_.flush();
+  }
+  // A supervisor that does not listen has gone; the helper sees that and ends this process.
+  if (!sent && log_) log_->warning("control channel: {}", sent.error().message);
+}
+
+void Worker::enter(ipc::WorkerPhase phase) {
+  slot_->phase.store(static_cast<std::uint32_t>(phase), std::memory_order_relaxed);
+}
+
+// --- in the helper's thread ---------------------------------------------------------------------
+
+bool Worker::on_control() {
+  for (;;) {
+    const auto received = control_.receive();
+    if (!received || received->closed) exit_now();
+    if (received->again) return true;
+    const auto message = ipc::parse_control_message(received->text);
+    if (!message || std::holds_alternative<ipc::Stop>(*message)) exit_now();
+    if (std::holds_alternative<ipc::Drain>(*message)) begin_drain();
+  }
+}
+
+bool Worker::on_stop_signal() {
+  begin_drain();
+  return false;
+}
+
+void Worker::begin_drain() {
+  if (!serving_) exit_now();  // still importing: there is nothing to finish
+  enter(ipc::WorkerPhase::kDraining);
+  channel_->begin_drain();
+}
+
+// No destructors: the main thread may be anywhere in Python.
+void Worker::exit_now() {
+  enter(ipc::WorkerPhase::kExited);
+  writer_->drain(kLogGrace);
+  ::_exit(0);
+}
+
+}  // namespace saola::backend

@@ -1,0 +1,68 @@
+// Worker: the life of a worker process. Receives its orders, brings up Python and the application,
+// serves, drains, exits.
+//
+//   main thread      Python and the host (wsgi/, asgi/)
+//   helper thread    heartbeat, control channel, stop signals (channel_helper.h); never in Python
+//   log thread       LineWriter
+//
+// Exit codes: 0 drained, stopped, or the supervisor or edge has gone; 1 it could not be set up;
+// 3 the application could not be loaded or its startup failed.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "backend/app_host.h"
+#include "backend/request_channel.h"
+#include "common/config/config.h"
+#include "common/core/line_writer.h"
+#include "common/core/log.h"
+#include "common/core/result.h"
+#include "common/core/unique_fd.h"
+#include "common/ipc/control_channel.h"
+#include "common/ipc/control_message.h"
+#include "common/ipc/scoreboard.h"
+
+namespace saola::backend {
+
+class Worker {
+ public:
+  explicit Worker(UniqueFd control) : control_(std::move(control)) {}
+  int run();
+
+ private:
+  Result<void> set_up();
+  Result<ipc::ControlChannel::Received> wait_for_init();
+  Result<void> take_init(ipc::ControlChannel::Received received);
+  Result<void> configure(const ipc::WorkerStart& start, const std::string& app_name);
+  void install_signal_handlers();
+
+  int run_python();
+  Result<std::unique_ptr<AppHost>> boot_app(AppLog& app_log);
+  int serve(AppHost& host);
+  int boot_failed(std::string reason, bool application);
+  void tell_supervisor(const ipc::ControlMessage& message);
+  void enter(ipc::WorkerPhase phase);
+
+  // In the helper's thread.
+  bool on_control();
+  bool on_stop_signal();
+  void begin_drain();
+  [[noreturn]] void exit_now();
+
+  ipc::ControlChannel control_;
+  UniqueFd stop_signal_;  // eventfd: SIGTERM and its like came
+  std::optional<LineWriter> writer_;
+  std::optional<Logger> log_;
+  ipc::WorkerInit init_;
+  config::Config config_;
+  const config::App* app_ = nullptr;
+  std::optional<ipc::Scoreboard> scoreboard_;
+  ipc::WorkerSlot* slot_ = nullptr;
+  std::unique_ptr<RequestChannel> channel_;
+  std::atomic<bool> serving_{false};
+};
+
+}  // namespace saola::backend
