@@ -272,7 +272,7 @@ void write_error_response(std::string& out, int status, std::string_view request
   append_status_line(out, status);
   append_field(out, "content-type", "text/plain; charset=utf-8");
   // RFC 9110 section 15.5.6 wants the list; what the app allows for a path is its own matter.
-  if (status == 405) append_field(out, "allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+  if (status == 405 && extra_fields.empty()) append_field(out, "allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
   out.append(extra_fields);
   if (!options.date.empty()) append_field(out, "date", options.date);
   if (!options.server.empty()) append_field(out, "server", options.server);

@@ -19,10 +19,10 @@ enum class Framing : std::uint8_t {
 struct ResponseOptions {
   ipc::Method request_method = ipc::Method::kGet;
   ipc::HttpVersion request_version = ipc::HttpVersion::k11;
-  bool keep_alive = true;       // what the connection would like
-  std::string_view server;      // value of Server; empty: none is added
-  std::string_view date;        // value of Date
-  std::string_view request_id;  // X-Request-ID is added if the app has not set it; empty: none
+  bool keep_alive = true;            // what the connection would like
+  std::string_view server = {};      // value of Server; empty: none is added
+  std::string_view date = {};        // value of Date
+  std::string_view request_id = {};  // X-Request-ID is added if the app has not set it; empty: none
 };
 
 struct WrittenHead {

