@@ -81,8 +81,9 @@ void apply_saola_variables(DropinSettings& settings, const DropinInput& input,
 }
 
 void apply_directory(DropinSettings& settings, const std::string& start, config::Config& config) {
-  const fs::path path = fs::path(start) / settings.text("chdir").value_or("");
-  config.directory = path.lexically_normal().string();
+  fs::path path = (fs::path(start) / settings.text("chdir").value_or("")).lexically_normal();
+  if (!path.has_filename() && path.has_relative_path()) path = path.parent_path();  // "/a/"
+  config.directory = path.string();
   std::error_code ignored;
   if (settings.has("chdir") && !fs::is_directory(path, ignored)) {
     settings.refuse("chdir", fmt::format("{} is not a directory", config::shown(path.string())));
