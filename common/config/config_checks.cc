@@ -43,8 +43,7 @@ void check_ranges(const Config& config, Problems& out) {
 
 void check_apps(const Config& config, Problems& out) {
   if (config.apps.empty()) {
-    out.push_back(
-        {"app.target", "no application: set 'target' in [app], such as \"app:application\""});
+    out.push_back({"apps", "no application: set 'target' in [app], such as \"app:application\""});
   }
   for (const auto& [name, app] : config.apps) {
     const std::string title =

@@ -84,17 +84,22 @@ class FileReader {
         read_list(node, child, title, parent, dotted);
         return;
       case Shape::kNamed:
-        if (const toml::table* named = expect_table(node, child.name, title, dotted)) {
-          for (auto&& [name, inner] : *named) {
-            const std::string element(name.str());
-            const toml::table* table =
-                expect_table(inner, element, "[" + child.name + "]", join_key(dotted, element));
-            if (table != nullptr) {
-              read_element(*table, child, parent, element, join_key(dotted, element));
-            }
-          }
-        }
+        read_named(node, child, title, parent, dotted);
         return;
+    }
+  }
+
+  void read_named(const toml::node& node, const Child& child, const std::string& title,
+                  void* parent, const std::string& dotted) {
+    problems_.note(dotted, origin(node.source()));
+    const toml::table* named = expect_table(node, child.name, title, dotted);
+    if (named == nullptr) return;
+    for (auto&& [name, inner] : *named) {
+      const std::string element(name.str());
+      const std::string place = join_key(dotted, element);
+      if (const toml::table* table = expect_table(inner, element, "[" + child.name + "]", place)) {
+        read_element(*table, child, parent, element, place);
+      }
     }
   }
 
@@ -214,11 +219,19 @@ bool read_text(const LoadInput& input, Config& config, ProblemList& problems) {
   return true;
 }
 
-// A listener whose address could not be read has no address, not the default one: that may be
-// another listener's.
-void forget_failed_addresses(Config& config, const ProblemList& problems) {
+// A value that could not be read left its default behind. Takes back what that would make look
+// wrong: the default address may be another listener's, a pair of files may be complete.
+void forget_failed(Config& config, const ProblemList& problems) {
   for (std::size_t i = 0; i < config.listen.size(); ++i) {
-    if (problems.has_failed(fmt::format("listen.{}.address", i))) config.listen[i].address.clear();
+    Listen& listen = config.listen[i];
+    const auto has_failed = [&problems, i](std::string_view key) {
+      return problems.has_failed(fmt::format("listen.{}.{}", i, key));
+    };
+    if (has_failed("address")) listen.address.clear();
+    if (has_failed("trusted")) listen.forwarded = Forwarded::kOff;
+    if (has_failed("tls.certificate") || has_failed("tls.key") || has_failed("certificates")) {
+      listen.tls.reset();
+    }
   }
 }
 
@@ -257,7 +270,7 @@ Result<Config, std::vector<Problem>> load_config(const LoadInput& input) {
   if (read_text(input, config, problems)) {
     apply_environment(config, input.environment, problems);
     if (config.listen.empty()) config.listen.emplace_back();
-    forget_failed_addresses(config, problems);
+    forget_failed(config, problems);
     for (const Problem& problem : validate(config)) problems.add_found(problem);
   }
   if (!problems.empty()) return Unexpected{problems.take()};

@@ -34,13 +34,15 @@ std::string in_title(std::string_view title) {
 
 std::string unknown_key(const Table& table, std::string_view title, std::string_view name) {
   std::vector<std::string> names;
-  for (const Key& key : table.keys) names.push_back(key.name);
+  for (const Key& key : table.keys) {
+    if (key.is_supported()) names.push_back(key.name);
+  }
   for (const Child& child : table.children) names.push_back(child.name);
   std::string message = fmt::format("unknown key {} {}", shown(name), in_title(title));
   const std::string home = table_with_key(root_table(), name);
   const std::string_view nearest = nearest_name(name, names);
-  if (!nearest.empty()) return message + fmt::format("; did you mean '{}'?", nearest);
   if (!home.empty()) return message + fmt::format("; it belongs in {}", home);
+  if (!nearest.empty()) return message + fmt::format("; did you mean '{}'?", nearest);
   return message;
 }
 
