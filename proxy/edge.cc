@@ -100,6 +100,9 @@ Result<void> Edge::start() {
     if (listen.tls) {
       auto tls = TlsContext::create(*listen.tls, listen.protocols, boot_.key_pairs.at(i));
       if (!tls) return fail(listen.address + ": " + tls.error().message);
+      for (const std::string& warning : (*tls)->warnings()) {
+        services_->log.warning("{}: {}", listen.address, warning);
+      }
       warn_of_expiry(**tls, listen.address);
       context.tls = std::move(*tls);
     }
@@ -231,6 +234,10 @@ void Edge::warn_of_expiry(const TlsContext& tls, std::string_view address) {
     } else if (expiry.not_after - now < kExpiryWarning) {
       services_->log.warning("{}: certificate {} expires in {} days", address,
                              expiry.certificate_path, days);
+    }
+    if (expiry.not_before > now) {
+      services_->log.warning("{}: certificate {} is not valid yet", address,
+                             expiry.certificate_path);
     }
   }
 }
