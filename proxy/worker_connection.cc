@@ -67,6 +67,7 @@ void WorkerConnection::send(Exchange& exchange) {
   const std::uint32_t stream = ipc::make_stream(++sequence_ & 0xffff, index);
   slots_[index] = {&exchange, stream, true};
   ++load.outstanding;
+  oldest_unclaimed();  // forgets those in front that have been claimed: the list stays short
   unclaimed_.emplace_back(stream, services_.loop.now());
   claims_.offer(index, stream);
 
