@@ -196,11 +196,12 @@ void RequestChannel::wait_body(RequestStream& stream) {
 
 RequestChannel::HeadInProgress RequestChannel::begin_head(RequestStream& stream,
                                                           std::uint16_t status,
-                                                          std::int64_t content_length) {
+                                                          std::int64_t content_length,
+                                                          std::string_view reason) {
   Lock lock(mutex_);
   scratch_.clear();
   std::string& out = stream.aborted || broken_ ? scratch_ : out_.begin_head();
-  return HeadInProgress(std::move(lock), out, status, content_length);
+  return HeadInProgress(std::move(lock), out, status, content_length, reason);
 }
 
 std::size_t RequestChannel::end_head([[maybe_unused]] HeadInProgress head, RequestStream& stream,
@@ -274,6 +275,8 @@ bool RequestChannel::is_aborted(const RequestStream& stream) const {
 
 void RequestChannel::finish(RequestStream& stream) {
   const Lock lock(mutex_);
+  // Also what the edge has aborted is told ended: only then is its slot free there.
+  stream.aborted = false;
   put_abort(stream, ipc::AbortReason::kAppFailed);
   if (stream.wants_event) std::erase(events_, &stream);
   const std::size_t slot = ipc::slot_of(stream.id);

@@ -115,13 +115,13 @@ class RequestChannel {
    private:
     friend class RequestChannel;
     HeadInProgress(std::unique_lock<std::mutex> lock, std::string& out, std::uint16_t status,
-                   std::int64_t content_length)
-        : lock_(std::move(lock)), encoder_(out, status, content_length) {}
+                   std::int64_t content_length, std::string_view reason)
+        : lock_(std::move(lock)), encoder_(out, status, content_length, reason) {}
     std::unique_lock<std::mutex> lock_;
     ipc::ResponseHeadEncoder encoder_;
   };
   HeadInProgress begin_head(RequestStream& stream, std::uint16_t status,
-                            std::int64_t content_length);
+                            std::int64_t content_length, std::string_view reason = {});
   // `first_body` goes with the head as far as the window allows; returns how many bytes were taken.
   // `end`: the answer is complete with it (only if all was taken; else call send_body for the
   // rest).

@@ -99,6 +99,11 @@ void AccessLogFormat::append(std::string& out, const AccessRecord& record) const
   }
 }
 
+bool AccessLogFormat::uses_response_fields() const {
+  return std::any_of(state_->ops.begin(), state_->ops.end(),
+                     [](const LogOp& op) { return op.atom == Atom::kResponseHeader; });
+}
+
 LineWriter::DropNote AccessLogFormat::drop_note() const {
   return state_->json ? json_drop_note : LineWriter::plain_drop_note;
 }

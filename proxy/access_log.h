@@ -54,6 +54,9 @@ class AccessLogFormat {
   AccessLogFormat& operator=(AccessLogFormat&&) noexcept;
   ~AccessLogFormat();
 
+  // True if a line shows fields of the answer: only then need they be kept for it.
+  bool uses_response_fields() const;
+
   // Appends one line with "\n". Control bytes, quotes and backslashes from outside are escaped: as
   // \xHH, in JSON as JSON does it. No allocation once `out` and the scratch space have their size.
   void append(std::string& out, const AccessRecord& record) const;

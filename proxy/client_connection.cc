@@ -293,6 +293,7 @@ http1::ResponseOptions ClientConnection::options(bool keep_alive) {
   if (exchange_) {
     options.request_method = exchange_->head.method;
     options.request_version = exchange_->head.version;
+    options.request_id = exchange_->request_id;
   }
   options.keep_alive = keep_alive && !services_.draining;
   options.server = services_.config.server.server_header;
@@ -305,6 +306,10 @@ void ClientConnection::send_head(const ipc::ResponseHeadView& head, bool) {
   framing_ = written.framing;
   keep_alive_ = written.keep_alive;
   length_left_ = framing_ == http1::Framing::kLength ? written.content_length : -1;
+  if (services_.access_format != nullptr && services_.access_format->uses_response_fields()) {
+    response_fields_.clear();
+    for (const auto& field : head.fields) response_fields_.emplace_back(field.name, field.value);
+  }
   mark_dirty();
 }
 

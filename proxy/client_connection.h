@@ -123,6 +123,7 @@ class ClientConnection final : public Deletable, public Downstream {
   http1::RequestParser parser_;
   http1::BodyDecoder decoder_;
   std::unique_ptr<Exchange> exchange_;
+  std::vector<std::pair<std::string, std::string>> response_fields_;  // if the log asks for them
   std::string input_;  // read and not yet consumed
   std::string out_;    // of this turn
   Clock::time_point read_deadline_ = Clock::time_point::max();

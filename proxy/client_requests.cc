@@ -217,7 +217,13 @@ void ClientConnection::log_access() {
   record.tls_version = stream_->tls_version();
   record.outcome = exchange.outcome();
   record.request_fields = &exchange.head.fields;
+  std::vector<ipc::Field> response_fields;
+  for (const auto& [name, value] : response_fields_) {
+    response_fields.push_back({ipc::header_name_id(name), name, value});
+  }
+  record.response_fields = &response_fields;
   services_.access_format->append(services_.access_lines, record);
+  response_fields_.clear();
 }
 
 }  // namespace saola::proxy

@@ -58,7 +58,8 @@ Result<void> Edge::start() {
     auto format = AccessLogFormat::parse(config.log.access_format);
     if (!format) return Unexpected{format.error()};
     access_format_ = std::make_unique<AccessLogFormat>(std::move(*format));
-    access_writer_ = std::make_unique<LineWriter>(std::move(boot_.access_log), 4U << 20);
+    access_writer_ = std::make_unique<LineWriter>(std::move(boot_.access_log), 4U << 20,
+                                                  access_format_->drop_note());
   }
   services_.reset(new EdgeServices{
       .loop = loop_,

@@ -22,7 +22,10 @@ void ResponseStore::push(std::string_view data) {
   if (spooling() ||
       (memory_ >= options_.memory_bytes && options_.spool_bytes > 0 && !disk_refused_)) {
     tail_.append(data);
-    return start_io();
+    in_call_ = true;
+    start_io();
+    in_call_ = false;
+    return;
   }
   memory_ += data.size();
   if (chunks_.empty() || chunks_.back().size() + data.size() > kBlock) {
@@ -44,7 +47,14 @@ void ResponseStore::pop(std::size_t bytes) {
     chunks_.pop_front();
     popped_ = 0;
   }
-  if (memory_ < kBlock) start_io();
+  if (memory_ >= kBlock) return;
+  in_call_ = true;
+  start_io();
+  in_call_ = false;
+}
+
+void ResponseStore::changed() {
+  if (!in_call_) on_change_();
 }
 
 // Decides the one disk operation that may run: reading back has priority, since the client waits.
@@ -60,7 +70,7 @@ void ResponseStore::start_io() {
         chunks_.push_back(std::move(*data));
         start_io();
       }
-      on_change_();
+      changed();
     });
   }
   if (tail_.empty()) return;
@@ -84,7 +94,7 @@ void ResponseStore::start_io() {
       tail_.swap(back);
     }
     start_io();
-    on_change_();
+    changed();
   });
 }
 

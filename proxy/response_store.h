@@ -23,8 +23,9 @@ class ResponseStore {
     std::uint64_t spool_bytes;  // 0: never on disk
   };
   // `on_change` is called in the loop's thread when background work has made data or room
-  // available. A disk error is no error here: what is in memory stays there, and room() is 0 until
-  // it is gone; only data that is in the file and cannot be read back is lost: failed().
+  // available, never from within push() or pop(). A disk error is no error here: what is in memory
+  // stays there, and room() is 0 until it is gone; only data that is in the file and cannot be read
+  // back is lost: failed().
   ResponseStore(FilePool& pool, SpoolSpace& space, Options options,
                 std::function<void()> on_change);
 
@@ -44,6 +45,7 @@ class ResponseStore {
   std::uint64_t file_left() const { return file_ ? file_->size() - read_at_ : 0; }
   bool spooling() const { return file_left() + tail_.size() + writing_ > 0; }
   void start_io();
+  void changed();
 
   FilePool& pool_;
   SpoolSpace& space_;
@@ -57,6 +59,7 @@ class ResponseStore {
   std::string tail_;  // newest, waits for the disk
   std::uint64_t writing_ = 0;
   bool disk_refused_ = false;
+  bool in_call_ = false;  // push() or pop() is on the stack: its caller looks afterwards
   bool failed_ = false;
 };
 

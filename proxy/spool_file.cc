@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace saola::proxy {
@@ -81,6 +82,8 @@ void SpoolFile::write(std::string data, WriteDone done) {
 void SpoolFile::read(std::uint64_t offset, std::size_t limit, ReadDone done) {
   SAOLA_CHECK(!busy_ && offset < size_);
   busy_ = true;
+  // A write that failed half-way has left bytes behind the end.
+  limit = std::min<std::uint64_t>(limit, size_ - offset);
   auto finish = std::make_shared<ReadDone>(std::move(done));
   const bool submitted = pool_.submit([this, shared = shared_, offset, limit, finish] {
     auto data = std::make_shared<std::string>(limit, '\0');

@@ -121,7 +121,6 @@ bool EnvironFactory::make_template(const config::App& app, const Fixed& fixed, i
          put(dict, "wsgi.run_once", borrow(Py_False)) &&
          put(dict, "wsgi.file_wrapper", fixed.file_wrapper) &&
          put(dict, "wsgi.input", fixed.empty_input) &&
-         put(dict, "wsgi.input_terminated", borrow(Py_True)) &&
          put(dict, "SERVER_SOFTWARE", intern("saola/" SAOLA_VERSION)) &&
          put(dict, "SCRIPT_NAME", root_path_text_) &&
          put(dict, "SERVER_PROTOCOL", names_.http_11) && put(dict, "QUERY_STRING", names_.empty) &&

@@ -68,6 +68,7 @@ bool is_hop_by_hop(std::uint8_t id) {
 
 void ResponseHead::reset() {
   status_ = 0;
+  reason_.clear();
   content_length_ = -1;
   fields_.clear();
   bytes_.clear();
@@ -100,6 +101,7 @@ bool ResponseHead::set_status(PyObject* status) {
     return false;
   }
   status_ = static_cast<std::uint16_t>(number);
+  reason_ = text == "200 OK" || text.size() < 5 ? std::string_view() : text.substr(4);
   return true;
 }
 

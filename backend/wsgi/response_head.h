@@ -30,6 +30,7 @@ class ResponseHead {
 
   bool is_set() const { return status_ != 0; }
   std::uint16_t status() const { return status_; }
+  std::string_view reason() const { return reason_; }  // empty: the usual one
   // A status whose answers never have a body (RFC 9110 section 6.4.1).
   bool forbids_body() const { return status_ == 204 || status_ == 304; }
 
@@ -50,6 +51,7 @@ class ResponseHead {
   bool add_content_length(std::string_view value);
 
   std::uint16_t status_ = 0;
+  std::string reason_;
   std::int64_t content_length_ = -1;
   std::vector<Field> fields_;
   std::string bytes_;  // name, value, name, value, ...

@@ -240,7 +240,7 @@ void WsgiCall::put(std::string_view data, bool last) {
 
 std::size_t WsgiCall::put_some(std::string_view data, bool end) {
   if (head_sent_) return channel_.send_body(*stream_, data, end);
-  auto head = channel_.begin_head(*stream_, head_.status(), head_.content_length());
+  auto head = channel_.begin_head(*stream_, head_.status(), head_.content_length(), head_.reason());
   head_.encode(head);
   head_sent_ = true;
   return channel_.end_head(std::move(head), *stream_, data, end);

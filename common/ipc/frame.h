@@ -16,13 +16,16 @@
 //                                    kFd: the complete body is in a file; one descriptor travels with the frame.
 //   BODY            both             body bytes. kEnd: the last of this direction (may be empty)
 //   RESPONSE_HEAD   worker -> edge   u16 status, u16 field count, i64 content length (-1: not known),
-//                                    fields. kEnd: no body follows. kInterim: 1xx, a final head follows.
+//                                    str16 reason phrase (empty: the usual one), fields. kEnd: no body follows. kInterim: 1xx, a final head follows.
 //   TRAILERS        both             u16 field count, fields. Always kEnd.
 //   ABORT           both             u8 AbortReason. From the edge: the client has gone or its time is
 //                                    up, stop. From a worker: the answer is broken off.
 //   WINDOW          both             u32 credit in bytes for the stream's other direction
 //   PING / PONG     both             u64 opaque, stream 0
 //   DRAIN           both             stream 0. Edge: no REQUEST follows. Worker: send me no more.
+//
+// Every claimed stream is ended by its worker once (kEnd, TRAILERS or ABORT), also when the edge has
+// aborted it: until then it counts as running there.
 //
 // A field is u8 name id (0: str16 name follows, lower case), str16 value. str16 is u16 length, bytes.
 // Names with an id are in header_names.h. Credit: BODY payload bytes of one direction of a stream

@@ -120,11 +120,12 @@ Result<void> decode_request(std::string_view payload, RequestView& view) {
 }
 
 ResponseHeadEncoder::ResponseHeadEncoder(std::string& out, std::uint16_t status,
-                                         std::int64_t content_length)
+                                         std::int64_t content_length, std::string_view reason)
     : out_(out), count_at_(out.size() + sizeof status) {
   put(out, status);
   put(out, std::uint16_t{0});
   put(out, content_length);
+  put_text(out, reason);
 }
 
 void ResponseHeadEncoder::add(std::uint8_t name_id, std::string_view name, std::string_view value) {
@@ -140,6 +141,7 @@ Result<void> decode_response_head(std::string_view payload, ResponseHeadView& vi
   view.status = reader.take<std::uint16_t>();
   const auto count = reader.take<std::uint16_t>();
   view.content_length = reader.take<std::int64_t>();
+  view.reason = reader.text();
   reader.fields(count, view.fields);
   if (!reader.complete()) return fail("RESPONSE_HEAD frame cut short or too long");
   if (view.status < 100 || view.status > 999 || view.content_length < -1) {

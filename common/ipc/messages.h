@@ -1,5 +1,5 @@
-// Payloads of REQUEST, RESPONSE_HEAD and TRAILERS frames: structs <-> bytes. No I/O. Views point into
-// the payload they were read from and live as long as it does.
+// Payloads of REQUEST, RESPONSE_HEAD and TRAILERS frames: structs <-> bytes. No I/O. Views point
+// into the payload they were read from and live as long as it does.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@
 namespace saola::ipc {
 
 struct Field {
-  std::uint8_t name_id = 0;     // 0: none of header_names.h
-  std::string_view name;        // lower case; always set, also when name_id is
+  std::uint8_t name_id = 0;  // 0: none of header_names.h
+  std::string_view name;     // lower case; always set, also when name_id is
   std::string_view value;
 };
 
@@ -27,16 +27,16 @@ struct RequestMeta {
   Scheme scheme = Scheme::kHttp;
   std::uint16_t client_port = 0;
   std::uint16_t server_port = 0;
-  std::int64_t body_length = 0;    // bytes; -1: chunked, not known yet
-  std::string_view method_text;    // as sent, when method is kOther; else empty (use method_name())
-  std::string_view authority;      // Host or :authority, as sent
-  std::string_view path;           // percent-decoded bytes, below root_path if that is not empty
-  std::string_view raw_path;       // as received, without the query
-  std::string_view query;          // without '?'
-  std::string_view client_host;    // numeric address, or empty (Unix socket)
-  std::string_view server_host;    // numeric address, or a Unix socket's path (server_port 0)
+  std::int64_t body_length = 0;  // bytes; -1: chunked, not known yet
+  std::string_view method_text;  // as sent, when method is kOther; else empty (use method_name())
+  std::string_view authority;    // Host or :authority, as sent
+  std::string_view path;         // percent-decoded bytes, below root_path if that is not empty
+  std::string_view raw_path;     // as received, without the query
+  std::string_view query;        // without '?'
+  std::string_view client_host;  // numeric address, or empty (Unix socket)
+  std::string_view server_host;  // numeric address, or a Unix socket's path (server_port 0)
   std::string_view request_id;
-  std::string_view root_path;      // SCRIPT_NAME of the route; the app's own is the worker's matter
+  std::string_view root_path;  // SCRIPT_NAME of the route; the app's own is the worker's matter
 };
 
 struct RequestView {
@@ -47,6 +47,7 @@ struct RequestView {
 struct ResponseHeadView {
   std::uint16_t status = 0;
   std::int64_t content_length = -1;
+  std::string_view reason;  // empty: the usual phrase of the status
   std::vector<Field> fields;
 };
 
@@ -58,7 +59,9 @@ void encode_request(std::string& out, const RequestMeta& meta, const std::vector
 // A response head is built field by field, in place.
 class ResponseHeadEncoder {
  public:
-  ResponseHeadEncoder(std::string& out, std::uint16_t status, std::int64_t content_length);
+  // `reason`: the app's own phrase, or empty for the usual one of the status.
+  ResponseHeadEncoder(std::string& out, std::uint16_t status, std::int64_t content_length,
+                      std::string_view reason = {});
   void add(std::uint8_t name_id, std::string_view lower_case_name, std::string_view value);
 
  private:

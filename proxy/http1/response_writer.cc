@@ -43,17 +43,6 @@ void append_length(std::string& out, std::int64_t length) {
   out.append(kCrlf);
 }
 
-void append_status_line(std::string& out, int status) {
-  if (status == 200) {  // nearly all
-    out.append("HTTP/1.1 200 OK\r\n");
-    return;
-  }
-  const auto phrase = reason_phrase(status);
-  const auto digit = [&](int unit) { return static_cast<char>('0' + status / unit % 10); };
-  const char code[] = {digit(100), digit(10), digit(1), ' '};
-  out.append("HTTP/1.1 ").append(code, sizeof code).append(phrase).append(kCrlf);
-}
-
 // CR and LF would end the field, NUL ends it for some readers.
 bool is_safe_value(std::string_view value) {
   const char* const end = value.data() + value.size();
@@ -62,6 +51,17 @@ bool is_safe_value(std::string_view value) {
     if (*at == '\r' || *at == '\n' || *at == '\0') return false;
   }
   return true;
+}
+
+void append_status_line(std::string& out, int status, std::string_view reason = {}) {
+  if (status == 200 && reason.empty()) {  // nearly all
+    out.append("HTTP/1.1 200 OK\r\n");
+    return;
+  }
+  const auto phrase = reason.empty() || !is_safe_value(reason) ? reason_phrase(status) : reason;
+  const auto digit = [&](int unit) { return static_cast<char>('0' + status / unit % 10); };
+  const char code[] = {digit(100), digit(10), digit(1), ' '};
+  out.append("HTTP/1.1 ").append(code, sizeof code).append(phrase).append(kCrlf);
 }
 
 // A name with an id comes from our own table.
@@ -219,7 +219,7 @@ WrittenHead write_response_head(std::string& out, const ipc::ResponseHeadView& h
   const auto written =
       choose_framing(has_no_body(options.request_method, head.status), told ? length : -1,
                      options.keep_alive && !survey.close, options);
-  append_status_line(out, head.status);
+  append_status_line(out, head.status, head.reason);
   append_app_fields(out, head.fields, survey, written.framing == Framing::kChunked);
   append_own_fields(out, options, survey);
   if (told) append_length(out, length);
@@ -272,7 +272,8 @@ void write_error_response(std::string& out, int status, std::string_view request
   append_status_line(out, status);
   append_field(out, "content-type", "text/plain; charset=utf-8");
   // RFC 9110 section 15.5.6 wants the list; what the app allows for a path is its own matter.
-  if (status == 405 && extra_fields.empty()) append_field(out, "allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+  if (status == 405 && extra_fields.empty())
+    append_field(out, "allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
   out.append(extra_fields);
   if (!options.date.empty()) append_field(out, "date", options.date);
   if (!options.server.empty()) append_field(out, "server", options.server);
