@@ -222,6 +222,7 @@ Result<ListenSockets::Socket> ListenSockets::open_one(const config::Config& conf
     SAOLA_UNREACHABLE();
   }();
   if (!fd) return Unexpected{std::move(fd).error()};
+  if (address->kind == config::Address::Kind::kFd) inherited_.push_back(address->fd);
   std::string shown = show_bound(*fd, listen.tls.has_value());
   return Socket{*std::move(fd), std::move(shown)};
 }
@@ -247,7 +248,20 @@ Result<ListenSockets, std::vector<std::string>> ListenSockets::open(const config
   return opened;
 }
 
-ListenSockets::~ListenSockets() {
+ListenSockets::~ListenSockets() { remove_files(); }
+
+void ListenSockets::close() {
+  sockets_.clear();
+  // Not closed but pointed elsewhere: the number may be 0, 1 or 2.
+  const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (const int number : inherited_) {
+    if (null) ::dup3(null.get(), number, number > STDERR_FILENO ? O_CLOEXEC : 0);
+  }
+  inherited_.clear();
+  remove_files();
+}
+
+void ListenSockets::remove_files() {
   for (const auto& file : files_) {
     struct stat info {};
     if (::lstat(file.path.c_str(), &info) == 0 && info.st_dev == file.device &&
@@ -255,6 +269,7 @@ ListenSockets::~ListenSockets() {
       ::unlink(file.path.c_str());
     }
   }
+  files_.clear();
 }
 
 }  // namespace saola::control

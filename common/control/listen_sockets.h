@@ -33,10 +33,14 @@ class ListenSockets {
 
   ListenSockets(ListenSockets&&) noexcept = default;
   ListenSockets& operator=(ListenSockets&&) = delete;
-  // Closes them and removes the files of Unix sockets, if they are still ours.
-  ~ListenSockets();
+  ~ListenSockets();  // close(), except for what was inherited
 
   const std::vector<Socket>& sockets() const { return sockets_; }
+
+  // At the end of service: closes our copies, those that were inherited as fd:N included, and
+  // removes the files of Unix sockets that are still ours. Once the edge has closed its own,
+  // clients are refused instead of waiting in a queue that nobody serves.
+  void close();
 
  private:
   struct UnixFile {
@@ -47,11 +51,13 @@ class ListenSockets {
   ListenSockets() = default;
   Result<Socket> open_one(const config::Config& config, const config::Listen& listen,
                           const Credentials& owner);
+  void remove_files();
   Result<UniqueFd> open_unix(const std::string& path, const config::Listen& listen,
                              const Credentials& owner);
 
   std::vector<Socket> sockets_;
   std::vector<UnixFile> files_;
+  std::vector<int> inherited_;
 };
 
 }  // namespace saola::control

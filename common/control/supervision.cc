@@ -18,12 +18,13 @@ double seconds(Clock::duration duration) { return std::chrono::duration<double>(
 Supervision::Supervision(EventLoop& loop, Launcher& launcher, const Logger& log,
                          const StartReport& report, const config::Config& config,
                          const SupervisionFiles& files, ipc::Scoreboard& scoreboard,
-                         std::vector<std::string> addresses)
+                         std::vector<std::string> addresses, std::function<void()> stop_listening)
     : loop_(loop),
       log_(log),
       report_(report),
       config_(config),
       addresses_(std::move(addresses)),
+      stop_listening_(std::move(stop_listening)),
       started_at_(std::chrono::steady_clock::now()),
       edge_(loop, launcher, log, config, files, *this),
       pool_(loop, launcher, log, config, files, scoreboard, *this) {}
@@ -100,6 +101,7 @@ void Supervision::stop(const std::string& why) {
   phase_ = Phase::kDraining;
   graceful_deadline_ = loop_.now() + grace;
   edge_.drain(grace);
+  stop_listening_();
 }
 
 void Supervision::edge_drained() {

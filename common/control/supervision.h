@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,10 +30,12 @@ class Supervision final : private EdgeKeeper::Observer, private WorkerPool::Obse
   static constexpr std::chrono::milliseconds kAtOnceGrace{300};
   static constexpr std::chrono::seconds kFailedStartGrace{1};
 
-  // References outlive it. `addresses` are shown in the log when the edge accepts on them.
+  // References outlive it. `stop_listening` is called once, when the edge has been told to drain.
+  // `addresses` are shown in the log when the edge accepts on them.
   Supervision(EventLoop& loop, Launcher& launcher, const Logger& log, const StartReport& report,
               const config::Config& config, const SupervisionFiles& files,
-              ipc::Scoreboard& scoreboard, std::vector<std::string> addresses);
+              ipc::Scoreboard& scoreboard, std::vector<std::string> addresses,
+              std::function<void()> stop_listening);
 
   // Starts the edge; what follows happens in the loop.
   void start() { edge_.start(); }
@@ -71,6 +74,7 @@ class Supervision final : private EdgeKeeper::Observer, private WorkerPool::Obse
   const StartReport& report_;
   const config::Config& config_;
   const std::vector<std::string> addresses_;
+  std::function<void()> stop_listening_;
   const Clock::time_point started_at_;
   EdgeKeeper edge_;
   WorkerPool pool_;

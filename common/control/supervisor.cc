@@ -69,7 +69,7 @@ class Supervisor {
     std::vector<std::string> addresses;
     for (const auto& socket : sockets->sockets()) addresses.push_back(socket.shown);
     Supervision supervision(loop, launcher, log_, report_, config_, files_, *scoreboard,
-                            std::move(addresses));
+                            std::move(addresses), [&sockets] { sockets->close(); });
     const auto watchers = watch_signals(loop, supervision);
     supervision.start();
     return supervision.run();

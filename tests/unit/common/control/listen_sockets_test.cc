@@ -104,6 +104,26 @@ TEST_F(ListenSocketsTest, TakesAnInheritedSocketAndLeavesItOpen) {
   EXPECT_GE(::fcntl(mine->sockets()[0].fd.get(), F_GETFD), 0);
 }
 
+TEST_F(ListenSocketsTest, ClosedSocketsRefuseClientsInheritedOnesToo) {
+  add("127.0.0.1:0");
+  add("unix:s.sock");
+  auto mine = open();
+  ASSERT_TRUE(mine);
+  sockaddr_in address{};
+  socklen_t length = sizeof address;
+  const int number = mine->sockets()[0].fd.get();
+  ASSERT_EQ(::getsockname(number, reinterpret_cast<sockaddr*>(&address), &length), 0);
+  config_.listen.clear();
+  add("fd:" + std::to_string(number));
+  auto inherited = open();
+  ASSERT_TRUE(inherited);
+  inherited->close();
+  mine->close();
+  const UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  EXPECT_NE(::connect(client.get(), reinterpret_cast<sockaddr*>(&address), length), 0);
+  EXPECT_FALSE(std::filesystem::exists(directory_.path("s.sock")));
+}
+
 TEST_F(ListenSocketsTest, MakesAUnixSocketWithItsModeAndRemovesIt) {
   add("unix:s.sock").mode = 0640;
   {

@@ -48,7 +48,8 @@ class SupervisionTest : public testing::Test {
   void begin(config::Config config) {
     config_ = std::move(config);
     supervision_.emplace(loop_, launcher_, log_, report_, config_, files_, scoreboard_,
-                         std::vector<std::string>{"https://127.0.0.1:8443"});
+                         std::vector<std::string>{"https://127.0.0.1:8443"},
+                         [this] { ++stopped_listening_; });
   }
   // Turns of the loop until `condition` holds.
   template <class Condition>
@@ -92,6 +93,7 @@ class SupervisionTest : public testing::Test {
   config::Config config_;
   SupervisionFiles files_ = make_files();
   ipc::Scoreboard scoreboard_ = ipc::Scoreboard::map(files_.scoreboard).value();
+  int stopped_listening_ = 0;
   std::optional<Supervision> supervision_;
 };
 
@@ -274,6 +276,7 @@ TEST_F(SupervisionTest, StopsGracefullyEdgeFirst) {
   const auto drain = edge().heard<ipc::Drain>();
   ASSERT_TRUE(drain);
   EXPECT_EQ(drain->timeout_ms, 30000U);
+  EXPECT_EQ(stopped_listening_, 1) << "nobody shall wait in a queue that nobody serves";
   settle();
   EXPECT_TRUE(worker(0).heard_nothing()) << "the edge still needs it";
 
