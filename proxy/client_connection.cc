@@ -449,29 +449,37 @@ void ClientConnection::flush_output() {
 
 void ClientConnection::after_flush() {
   if (phase_ == Phase::kFlushing && !blocked_) {
-    if (broken_off_) {
-      // Only a reset tells an HTTP/1.0 style client that the end is not the end.
-      if (framing_ == http1::Framing::kUntilClose) {
-        const linger hard{1, 0};
-        ::setsockopt(stream_->fd(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-      }
-      return close();
-    }
+    if (broken_off_) return end_brokenly();
     stream_->end_output();
     const StreamStatus status = stream_->flush();
     if (status == StreamStatus::kError || (status == StreamStatus::kOk && !linger_)) {
       return close();
     }
-    if (status == StreamStatus::kOk) {
-      enter(Phase::kLinger);
-      set_read_deadline(services_.config.limits.linger_timeout);
-      watcher_->watch(IoWatcher::kRead);
-      return discard_input();
-    }
+    if (status == StreamStatus::kOk) return linger();
     blocked_ = true;
   }
   if (exchange_ && !answered_ && has_room()) exchange_->on_downstream_ready();
   update_interest();
+}
+
+// Ends the connection so that the client can tell that the answer is not complete: a missing last
+// chunk, missing bytes, or no close_notify. What was sent still arrives.
+void ClientConnection::end_brokenly() {
+  if (framing_ == http1::Framing::kUntilClose && !stream_->is_tls()) {
+    // Only a reset tells that this end is not the end.
+    const ::linger hard{1, 0};
+    ::setsockopt(stream_->fd(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    return close();
+  }
+  ::shutdown(stream_->fd(), SHUT_WR);
+  linger();
+}
+
+void ClientConnection::linger() {
+  enter(Phase::kLinger);
+  set_read_deadline(services_.config.limits.linger_timeout);
+  watcher_->watch(IoWatcher::kRead);
+  discard_input();
 }
 
 void ClientConnection::release_if_idle() {

@@ -102,6 +102,8 @@ class ClientConnection final : public Deletable, public Downstream {
   void flush_output();
   void after_flush();
   void begin_close(bool linger);
+  void end_brokenly();
+  void linger();
   http1::ResponseOptions options(bool keep_alive);
   bool body_unfinished() const { return exchange_ && !decoder_.complete(); }
 
