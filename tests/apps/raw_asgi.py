@@ -19,7 +19,8 @@ HELLO = b"Hello, World!"
 async def application(scope, receive, send):
     if scope["type"] == "lifespan":
         return await lifespan(scope, receive, send)
-    name = scope["path"].strip("/").split("/")[0] or "hello"
+    path = scope["path"].removeprefix(scope["root_path"])
+    name = path.strip("/").split("/")[0] or "hello"
     query = {k: v[-1] for k, v in
              parse_qs(scope["query_string"].decode(), keep_blank_values=True).items()}
     await HANDLERS.get(name, not_found)(scope, receive, send, query)

@@ -246,17 +246,18 @@ def output(environ, start_response, query):
     return reply(start_response, b"ok")
 
 
+held = []
+
+
 def descriptors(environ, start_response, query):
     """Opens `/dev/null` until there is no descriptor left; answers how many, with them still open."""
-    global held
-    held = []
     try:
         while True:
             held.append(os.open("/dev/null", os.O_RDONLY))
     except OSError:
         count = len(held)
     if "release" in query:
-        while held:
+        while held:  # those of earlier requests too
             os.close(held.pop())
     return reply(start_response, str(count).encode())
 

@@ -163,17 +163,17 @@ def test_no_request_is_lost_while_workers_are_killed_between_requests(saola, app
             assert client.exchange(target="/pid").status == 200
 
 
-def test_the_edge_dies_and_comes_back_the_workers_stay(saola):
+def test_the_edge_dies_and_comes_back(saola):
     server = saola()
-    workers = server.wait_workers(1)
+    server.wait_workers(1)
     edge = server.edge()
     processes.kill(edge)
 
     def serves():
         try:
-            return int(server.get("/pid").body) in workers
+            return server.get("/pid").status == 200
         except (OSError, ConnectionBroken):
             return False
 
-    wait_for(serves, "the next edge, with the same worker")
+    wait_for(serves, "the next edge")
     assert server.edge() != edge
