@@ -355,7 +355,8 @@ void ClientConnection::send_end(const std::vector<ipc::Field>& trailers) {
 
 void ClientConnection::send_refusal(int status, std::string_view extra_fields) {
   // What is left of the request's body would be read as the next request.
-  if (!decoder_.complete()) keep_alive_ = false;
+  // After a malformed request nobody knows what the client means next.
+  if (!decoder_.complete() || status == 400) keep_alive_ = false;
   const auto how = options(keep_alive_);
   keep_alive_ = how.keep_alive;
   http1::write_error_response(out_, status, exchange_->request_id, extra_fields, how);
@@ -404,7 +405,7 @@ void ClientConnection::end_turn() {
 void ClientConnection::put_away_exchange() {
   log_access();
   const bool unread = !decoder_.complete() || !input_.empty();
-  if (!keep_alive_) return begin_close(unread && !broken_off_);
+  if (!keep_alive_) return begin_close(unread || exchange_->status() == 400);
   exchange_.reset();
   answered_ = false;
   set_read_deadline(services_.config.limits.keepalive_timeout);
