@@ -61,7 +61,7 @@ void WsgiCall::run(RequestStream& stream) {
     const RequestIdScope scope(request_id());
     if (stream.body_file_lost) {
       log_.write(LogLevel::kError, "no descriptor left for the request's body file", request_id());
-      answer_plain(503, "503 Service Unavailable\n");
+      answer_plain(503, "503 Service Unavailable\nrequest id: " + std::string(request_id()) + "\n");
     } else if (!call_application()) {
       application_failed();
     }
@@ -82,8 +82,9 @@ bool WsgiCall::prepare_input() {
 
 bool WsgiCall::call_application() {
   if (!prepare_input() || !callables_.attach(*this)) return false;
-  std::int64_t length = -1;
-  if (input_ && stream_->request.meta.body_length < 0) {
+  // A chunked body has no Content-Length of its own, but its length is known by now.
+  std::int64_t length = input_ ? stream_->request.meta.body_length : -1;
+  if (input_ && length < 0) {
     length = settle_length(input_.ptr());
     if (length < 0) return true;  // the client went away: nobody waits for an answer
   }
@@ -312,7 +313,7 @@ void WsgiCall::application_failed() {
                        request_id());
   }
   if (!head_sent_) {
-    answer_plain(500, "500 Internal Server Error\nRequest id: " + std::string(request_id()) + "\n");
+    answer_plain(500, "500 Internal Server Error\nrequest id: " + std::string(request_id()) + "\n");
   } else if (!ended_) {
     channel_.send_abort(*stream_, ipc::AbortReason::kAppFailed);
     ended_ = true;
