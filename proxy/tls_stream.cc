@@ -70,6 +70,7 @@ class TlsStream final : public Stream {
  private:
   static const BIO_METHOD* bio_method();
   int take_from_socket(BIO* bio, char* space, std::size_t size);
+  int reason_of(int result) const;
   StreamStatus fail(std::string text);
   StreamStatus fail_on_ssl(const char* what, int ssl_error);
   StreamStatus end_of_input(int ssl_error);
@@ -168,6 +169,13 @@ int TlsStream::take_from_socket(BIO* bio, char* space, std::size_t size) {
   return -1;
 }
 
+// SSL_get_error(), but for the usual case without a look at the thread's error queue: it takes a
+// twentieth of a small request, and what somebody left in it does not turn "wait" into "broken".
+int TlsStream::reason_of(int result) const {
+  const bool waits = SSL_want_read(ssl_.get()) && BIO_should_retry(SSL_get_rbio(ssl_.get())) != 0;
+  return waits ? SSL_ERROR_WANT_READ : SSL_get_error(ssl_.get(), result);
+}
+
 StreamStatus TlsStream::handshake() {
   if (failed_) return StreamStatus::kError;
   if (handshaken_) return StreamStatus::kOk;
@@ -177,8 +185,9 @@ StreamStatus TlsStream::handshake() {
     const int result = SSL_do_handshake(ssl_.get());
     if (result == 1) {
       accepted_ = true;
+      clear_tls_errors();
     } else {
-      const int ssl_error = SSL_get_error(ssl_.get(), result);
+      const int ssl_error = reason_of(result);
       if (ssl_error != SSL_ERROR_WANT_READ) {
         if (socket_eof_) {
           clear_tls_errors();
@@ -216,11 +225,10 @@ ReadResult TlsStream::read(std::span<char> space) {
   std::size_t total = 0;
   StreamStatus status = StreamStatus::kOk;
   while (total < space.size()) {
-    clear_tls_errors();
     std::size_t n = 0;
     const int result = SSL_read_ex(ssl_.get(), space.data() + total, space.size() - total, &n);
     if (result != 1) {
-      status = end_of_input(SSL_get_error(ssl_.get(), result));
+      status = end_of_input(reason_of(result));
       break;
     }
     total += n;
@@ -270,11 +278,10 @@ void TlsStream::write(std::string_view bytes) {
 }
 
 bool TlsStream::encrypt(std::string_view bytes) {
-  clear_tls_errors();
   std::size_t written = 0;
   const int result = SSL_write_ex(ssl_.get(), bytes.data(), bytes.size(), &written);
   if (result == 1) return true;
-  fail_on_ssl("TLS write", SSL_get_error(ssl_.get(), result));
+  fail_on_ssl("TLS write", reason_of(result));
   return false;
 }
 

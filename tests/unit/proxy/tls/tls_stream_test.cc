@@ -402,6 +402,11 @@ TEST(TlsStream, LeftoversInOpensslsErrorQueueDoNotBreakAConnection) {
   std::array<char, 16> space;
   pair.server->on_readable();
   EXPECT_EQ(pair.server->read(space).status, StreamStatus::kWouldBlock);
+  pair.client->write("ping");
+  EXPECT_EQ(pair.server_read(), "ping");
+  pair.server->write("pong");
+  EXPECT_EQ(pair.client_read(), "pong");
+  pair.server.reset();
   EXPECT_EQ(ERR_peek_error(), 0U);
 }
 
