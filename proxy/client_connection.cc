@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "proxy/plain_stream.h"
@@ -66,6 +67,9 @@ void ClientConnection::close() {
   if (exchange_) log_access();
   watcher_->watch(0);
   timer_.clear();
+  // It may have marked itself for the next turn, which it will not see.
+  std::replace(services_.dirty.begin(), services_.dirty.end(), this,
+               static_cast<ClientConnection*>(nullptr));
   enter(Phase::kClosed);
   owner_.on_connection_closed(*this);
 }
@@ -154,13 +158,12 @@ void ClientConnection::open_stream(std::string_view prefix) {
 
 void ClientConnection::shake_hands() {
   stream_->on_readable();
-  const StreamStatus status = stream_->handshake();
-  const StreamStatus flushed = stream_->flush();
-  if (status == StreamStatus::kWouldBlock && flushed != StreamStatus::kError) {
-    const bool write = stream_->wants_write() || flushed == StreamStatus::kWouldBlock;
-    return watcher_->watch(static_cast<short>(IoWatcher::kRead | (write ? IoWatcher::kWrite : 0)));
+  const StreamStatus status = stream_->handshake();  // sends its own flights
+  if (status == StreamStatus::kWouldBlock) {
+    const short write = stream_->wants_write() ? IoWatcher::kWrite : short{0};
+    return watcher_->watch(static_cast<short>(IoWatcher::kRead | write));
   }
-  if (status != StreamStatus::kOk || flushed == StreamStatus::kError) {
+  if (status != StreamStatus::kOk) {
     services_.log.debug("{}: handshake with {} failed: {}", listener_.config.address, peer_.host,
                         stream_->error());
     return close();

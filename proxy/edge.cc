@@ -201,7 +201,9 @@ void Edge::flush_clients() {
   auto& dirty = services_->dirty;
   // end_turn() may mark connections dirty again: those wait for the next turn.
   std::size_t count = dirty.size();
-  for (std::size_t i = 0; i < count; ++i) dirty[i]->end_turn();
+  for (std::size_t i = 0; i < count; ++i) {
+    if (dirty[i] != nullptr) dirty[i]->end_turn();
+  }
   dirty.erase(dirty.begin(), dirty.begin() + static_cast<std::ptrdiff_t>(count));
   if (!dirty.empty()) loop_.wake_soon();
 }

@@ -35,7 +35,7 @@ struct EdgeServices {
   std::vector<char> read_buffer;         // shared by all reads of clients: nobody keeps data in it
   std::vector<ipc::Field> fields;        // scratch for encoding a request
   std::string access_lines;              // of this turn, written at its end
-  std::vector<ClientConnection*> dirty;  // have output to flush at the end of this turn
+  std::vector<ClientConnection*> dirty;  // at the end of this turn; null: closed since
   bool draining = false;                 // answers say Connection: close
 
   // The upstream of an app; never null for names in the configuration.
