@@ -15,10 +15,6 @@ namespace saola::proxy {
 
 class SpoolFixture : public ::testing::Test {
  protected:
-  SpoolFixture() {
-    std::string name = (std::filesystem::temp_directory_path() / "saola-test-XXXXXX").string();
-    directory_ = ::mkdtemp(name.data());
-  }
   ~SpoolFixture() override { std::filesystem::remove_all(directory_); }
 
   // Runs the loop until `condition` holds; false after ten seconds.
@@ -31,7 +27,12 @@ class SpoolFixture : public ::testing::Test {
     return true;
   }
 
-  std::string directory_;
+  static std::string make_directory() {
+    std::string name = (std::filesystem::temp_directory_path() / "saola-test-XXXXXX").string();
+    return ::mkdtemp(name.data());
+  }
+
+  std::string directory_ = make_directory();
   EventLoop loop_;
   FilePool pool_{loop_, 2, 64};
   SpoolSpace space_{directory_, 64U << 20};
