@@ -9,7 +9,6 @@
 #include "backend/app_loader.h"
 #include "backend/interpreter.h"
 #include "backend/worker.h"
-#include "common/config/config_loader.h"
 
 namespace saola::backend {
 namespace {
@@ -64,22 +63,10 @@ int run_worker(int control_fd) {
   return code;
 }
 
-int check_import(const char* config_path) {
-  const auto input = config::read_config_file(config_path);
-  if (!input) {
-    std::fprintf(stderr, "%s\n", input.error().message.c_str());
-    return kExitApplication;
-  }
-  const auto config = config::load_config(*input);
-  if (!config) {
-    for (const auto& problem : config.error()) {
-      std::fprintf(stderr, "%s\n", config::to_string(problem).c_str());
-    }
-    return kExitApplication;
-  }
+int check_import(const config::Config& config) {
   int code = 0;
-  for (const auto& [name, app] : config->apps) {
-    const int result = import_in_child(app, config->directory);
+  for (const auto& [name, app] : config.apps) {
+    const int result = import_in_child(app, config.directory);
     if (result != 0) code = kExitApplication;
   }
   return code;

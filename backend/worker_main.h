@@ -1,14 +1,16 @@
 // The worker role: what the process does between exec and exit.
 #pragma once
 
+#include "common/config/config.h"
+
 namespace saola::backend {
 
 // `control_fd` is the channel to the supervisor; its first message is WorkerInit. Returns the exit
 // code.
 int run_worker(int control_fd);
 
-// Loads the app of a configuration as a worker would, for `saola check --import`; prints what is
+// Loads the apps of a configuration as a worker would, for `saola check --import`; prints what is
 // wrong. 0 or 3.
-int check_import(const char* config_path);
+int check_import(const config::Config& config);
 
 }  // namespace saola::backend

@@ -13,10 +13,9 @@
 
 #include "backend/worker_main.h"
 #include "common/cli/commands.h"
-#include "common/config/config_loader.h"
+#include "common/config/config.h"
 #include "common/control/key_material.h"
 #include "common/control/supervisor.h"
-#include "common/ipc/control_message.h"
 #include "proxy/access_log.h"
 #include "proxy/edge_main.h"
 #include "proxy/tls_context.h"
@@ -43,15 +42,6 @@ int run_role(std::string_view role) {
 
 int serve(const config::Config& config, const std::string& program) {
   return control::run_supervisor(control::SupervisorOptions{config, program});
-}
-
-int import_app(const config::Config& config) {
-  const auto file = ipc::make_memory_file(config::print_config(config, /*show_secrets=*/true));
-  if (!file) {
-    std::fprintf(stderr, "saola: %s\n", file.error().message.c_str());
-    return cli::kExitFailed;
-  }
-  return backend::check_import(fmt::format("/proc/self/fd/{}", file->get()).c_str());
 }
 
 std::vector<std::string> check_certificates(const config::Config& config) {
@@ -89,7 +79,7 @@ int main(int argc, char** argv) {
   actions.serve = [&program](const saola::config::Config& config) {
     return saola::serve(config, program);
   };
-  actions.import_app = saola::import_app;
+  actions.import_app = saola::backend::check_import;
   actions.check_certificates = saola::check_certificates;
   actions.check_access_format = saola::check_access_format;
   return saola::cli::run_command_line(

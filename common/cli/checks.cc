@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "common/config/paths.h"
-
 namespace saola::cli {
 
 std::vector<config::Problem> check_files(const config::Config& config, const Actions& actions) {
@@ -17,15 +15,6 @@ std::vector<config::Problem> check_files(const config::Config& config, const Act
     }
   }
   return problems;
-}
-
-config::Config with_absolute_paths(config::Config config) {
-  for (auto& [name, app] : config.apps) {
-    app.directory = config::resolve_path(config, app.directory);
-    app.venv = config::resolve_path(config, app.venv);
-    for (std::string& path : app.pythonpath) path = config::resolve_path(config, path);
-  }
-  return config;
 }
 
 }  // namespace saola::cli

@@ -12,7 +12,4 @@ namespace saola::cli {
 // Certificates and keys, and the format of the access log if there is one. All problems at once.
 std::vector<config::Problem> check_files(const config::Config& config, const Actions& actions);
 
-// The configuration with the apps' own paths made absolute, for Actions::import_app.
-config::Config with_absolute_paths(config::Config config);
-
 }  // namespace saola::cli

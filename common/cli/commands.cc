@@ -140,7 +140,7 @@ int check(const FileOptions& options, const Invocation& invocation, const Action
   print_problems(*invocation.err, problems);
   if (!problems.empty()) return kExitConfiguration;
   if (options.import) {
-    const int imported = actions.import_app(with_absolute_paths(*config));
+    const int imported = actions.import_app(*config);
     if (imported != kExitOk) return imported;
   }
   *invocation.out << config_path(options, invocation) << ": ok\n";

@@ -31,8 +31,7 @@ inline constexpr int kExitConfiguration = 4;  // bad configuration
 struct Actions {
   // Runs until stopped; returns the exit code.
   std::function<int(const config::Config&)> serve;
-  // Loads the apps as a worker would and prints what is wrong; kExitOk or kExitApplication. Paths
-  // in the configuration it gets are absolute.
+  // Loads the apps as a worker would and prints what is wrong; kExitOk or kExitApplication.
   std::function<int(const config::Config&)> import_app;
   // What is wrong with the certificates and keys of the TLS listeners: files that cannot be read,
   // keys that do not fit.

@@ -29,7 +29,7 @@ int check(const Dropin& dropin, const Invocation& invocation, const Actions& act
   const auto problems = check_files(dropin.config, actions);
   print_problems(*invocation.err, problems);
   if (!problems.empty()) return kExitFailed;
-  const bool imported = actions.import_app(with_absolute_paths(dropin.config)) == kExitOk;
+  const bool imported = actions.import_app(dropin.config) == kExitOk;
   return imported ? kExitOk : kExitFailed;
 }
 

@@ -140,7 +140,7 @@ TEST_F(CommandsTest, CheckImportsTheAppIfAsked) {
   const std::string path = write("a.toml", kPlain);
   EXPECT_EQ(run({"check", "--import", "-c", path}), kExitOk);
   ASSERT_EQ(imported_.size(), 1U);
-  EXPECT_EQ(imported_[0].apps.at("app").directory.front(), '/');
+  EXPECT_EQ(imported_[0].directory, directory_);
   import_result_ = kExitApplication;
   EXPECT_EQ(run({"check", "--import", "-c", path}), kExitApplication);
   EXPECT_THAT(out(), IsEmpty());
