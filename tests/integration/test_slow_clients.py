@@ -28,7 +28,8 @@ def test_a_slow_reader_gets_everything_in_the_end(saola):
 
 
 def test_without_spool_a_slow_reader_pushes_back(saola):
-    server = saola(config={"limits": {"response_buffer": "64KiB", "response_spool": 0}})
+    server = saola(config={"limits": {"response_buffer": "64KiB", "response_spool": 0},
+                           "app": {"queue_timeout": "1h"}})
     with server.connect(receive_buffer=8192) as slow:
         slow.request(target="/download?size=20000000&done=made")
         assert slow.head().status == 200

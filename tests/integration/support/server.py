@@ -271,7 +271,7 @@ class Saola:
 
 
 # The supervisor's line once every listener and worker serves.
-READY = r"\bready\b"
+READY = r"\bready after "
 
 
 def completes(action):
