@@ -206,8 +206,10 @@ void warn_about_listeners(const Config& config, Problems& out) {
 
 void warn_about_apps(const Config& config, Problems& out) {
   const bool has_catch_all = config.routes.empty() || config.apps.size() == 1;
-  for (const auto& [name, app] : config.apps) {
-    const auto warn = [&](std::string_view key, std::string message) {
+  for (const auto& entry : config.apps) {
+    const std::string& name = entry.first;
+    const App& app = entry.second;
+    const auto warn = [&config, &name, &out](std::string_view key, std::string message) {
       out.push_back({place_of_app(config, name, key), std::move(message)});
     };
     if (app.interface == Interface::kAsgi && app.threads > 1) {
@@ -218,10 +220,9 @@ void warn_about_apps(const Config& config, Problems& out) {
     } else if (app.max_requests_jitter > 0) {
       warn("max_requests_jitter", "'max_requests_jitter' has no effect without 'max_requests'");
     }
-    const bool is_routed = has_catch_all || std::any_of(config.routes.begin(), config.routes.end(),
-                                                        [&name = name](const Route& route) {
-                                                          return route.app == name;
-                                                        });
+    const bool is_routed =
+        has_catch_all || std::any_of(config.routes.begin(), config.routes.end(),
+                                     [&name](const Route& route) { return route.app == name; });
     if (!is_routed) warn("", fmt::format("no [[route]] leads to the application '{}'", name));
   }
 }

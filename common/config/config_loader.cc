@@ -198,7 +198,6 @@ class FileReader {
   std::string path_;
   ProblemList& problems_;
   bool has_both_apps_ = false;
-  std::size_t bad_items_ = 0;
 };
 
 // False if the text is not TOML: then nothing was read and nothing else can be said.

@@ -25,7 +25,7 @@ using EnvironmentView = std::vector<std::pair<std::string, std::string>>;
 struct LoadInput {
   std::string path;             // shown in messages; directory of relative paths
   std::string text;             // the TOML
-  EnvironmentView environment;  // SAOLA_... entries are applied, others ignored; so is SAOLA_ROLE
+  EnvironmentView environment;  // SAOLA_... entries are applied, others ignored; SAOLA_ROLE too
 };
 
 // Reads a whole file into LoadInput (environment from environ).

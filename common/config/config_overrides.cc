@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 
 #include "common/config/child_types.h"
@@ -14,7 +15,8 @@ namespace saola::config {
 namespace {
 
 constexpr std::string_view kPrefix = "SAOLA_";
-constexpr std::string_view kInternal = "SAOLA_ROLE";
+// Set by the processes for each other; names the file on the command line's behalf.
+constexpr std::array<std::string_view, 2> kNoSettings{"SAOLA_ROLE", "SAOLA_CONFIG"};
 
 using Message = std::optional<std::string>;
 
@@ -158,6 +160,25 @@ std::string canonical(const Config& config, const std::string& dotted) {
   return fmt::format("apps.{}.{}", config.apps.begin()->first, dotted.substr(kApp.size()));
 }
 
+// What Kubernetes puts into every container for a service whose name begins with "saola":
+// SAOLA_SERVICE_HOST, SAOLA_WEB_PORT=tcp://10.0.0.1:80, SAOLA_PORT_80_TCP_ADDR, ... Not meant for
+// us.
+bool is_service_link(std::string_view name, std::string_view value) {
+  if (name.ends_with("_SERVICE_HOST") || name.find("_SERVICE_PORT") != std::string_view::npos) {
+    return true;
+  }
+  for (const std::string_view scheme : {"tcp://", "udp://", "sctp://"}) {
+    if (name.find("_PORT") != std::string_view::npos && value.starts_with(scheme)) return true;
+  }
+  for (const std::string_view part : {"_TCP_", "_UDP_", "_SCTP_"}) {
+    const std::size_t at = name.find(part);
+    if (at == std::string_view::npos || name.find("_PORT_") > at) continue;
+    const std::string_view what = name.substr(at + part.size());
+    if (what == "ADDR" || what == "PORT" || what == "PROTO") return true;
+  }
+  return false;
+}
+
 std::string unknown_variable(const Variables& known, const std::string& variable) {
   std::vector<std::string> names;
   for (const auto& [name, dotted] : known.keys) names.push_back(name);
@@ -179,8 +200,9 @@ std::optional<Problem> apply_override(Config& config, std::string_view dotted_ke
 void apply_environment(Config& config, const EnvironmentView& environment, ProblemList& problems) {
   EnvironmentView left;
   for (const auto& variable : environment) {
-    if (variable.first.starts_with(kPrefix) && variable.first != kInternal)
-      left.push_back(variable);
+    const bool is_setting =
+        std::find(kNoSettings.begin(), kNoSettings.end(), variable.first) == kNoSettings.end();
+    if (variable.first.starts_with(kPrefix) && is_setting) left.push_back(variable);
   }
   std::sort(left.begin(), left.end());
   // SAOLA_LISTEN_1_... means something only once there is a listener 0, whatever the order.
@@ -189,7 +211,7 @@ void apply_environment(Config& config, const EnvironmentView& environment, Probl
     for (const auto& [name, text] : left) {
       const std::string dotted = dotted_key_of(variables_of(config), name);
       if (dotted.empty()) {
-        unknown.emplace_back(name, text);
+        if (!is_service_link(name, text)) unknown.emplace_back(name, text);
         continue;
       }
       const Origin origin{shown_name(name), kAfterTheFile, 0};

@@ -8,8 +8,9 @@
 
 namespace saola::config {
 
-// Applies every SAOLA_... variable except SAOLA_ROLE, which the processes use among themselves; one
-// that names no key is a problem.
+// Applies every SAOLA_... variable; one that names no key is a problem. Left alone are SAOLA_ROLE,
+// which the processes use among themselves, SAOLA_CONFIG, which names the file, and what Kubernetes
+// makes of a service's name.
 void apply_environment(Config& config, const EnvironmentView& environment, ProblemList& problems);
 
 }  // namespace saola::config

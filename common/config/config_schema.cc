@@ -228,7 +228,7 @@ const Table& route_table() {
           optional_size("max_body", &Route::max_body, {0, kTiB, Zero::kOff},
                         "largest request body here; not set: limits.body", "\"8MiB\""),
           flag("strip_prefix", &Route::strip_prefix,
-               "the app sees the path without the prefix, which becomes SCRIPT_NAME or root_path"),
+               "mount the app at the prefix, which becomes SCRIPT_NAME (WSGI) or root_path (ASGI)"),
           not_yet("static", "files would not be served", {}),
           not_yet("rate", "requests would not be limited", {kZero, kOffText}),
       },

@@ -33,7 +33,7 @@ void check_problems(const std::vector<saola::config::Problem>& problems) {
 
 void check_round_trip(const Config& config) {
   const std::string printed = print_config(config, true);
-  auto again = load_config({config.path, printed, {}});
+  auto again = saola::config::load_config({config.path, printed, {}});
   SAOLA_CHECK(again.has_value());
   SAOLA_CHECK(*again == config);
   SAOLA_CHECK(print_config(*again, true) == printed);
@@ -57,7 +57,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       input.environment.emplace_back(name, value);
     }
   }
-  auto loaded = load_config(input);
+  auto loaded = saola::config::load_config(input);
   if (!loaded) {
     SAOLA_CHECK(!loaded.error().empty());
     check_problems(loaded.error());

@@ -21,6 +21,7 @@ TEST(Environment, StandsOverTheFile) {
                                 {"SAOLA_SERVER_UMASK", "077"},
                                 {"HOME", "/root"},
                                 {"SAOLA", "not ours"},
+                                {"SAOLA_CONFIG", "saola.toml"},
                                 {"SAOLA_ROLE", "edge:3"}});
   const App& app = config.apps.at("app");
   EXPECT_EQ(app.workers, 4);
@@ -82,6 +83,22 @@ TEST(Environment, ReachesNamedApplications) {
 TEST(Environment, OfTheOnlyApplicationNeedsNotItsName) {
   const Config config = loaded("[apps.web]\ntarget = \"w:a\"\n", {{"SAOLA_APP_WORKERS", "3"}});
   EXPECT_EQ(config.apps.at("web").workers, 3);
+}
+
+TEST(Environment, OfAKubernetesServiceCalledSaolaIsNotMeantForUs) {
+  EXPECT_EQ(loaded(kApp, {{"SAOLA_SERVICE_HOST", "10.0.0.1"},
+                          {"SAOLA_SERVICE_PORT", "8443"},
+                          {"SAOLA_SERVICE_PORT_HTTPS", "8443"},
+                          {"SAOLA_PORT", "tcp://10.0.0.1:8443"},
+                          {"SAOLA_PORT_8443_TCP", "tcp://10.0.0.1:8443"},
+                          {"SAOLA_PORT_8443_TCP_PROTO", "tcp"},
+                          {"SAOLA_PORT_8443_TCP_PORT", "8443"},
+                          {"SAOLA_PORT_8443_TCP_ADDR", "10.0.0.1"},
+                          {"SAOLA_WEB_SERVICE_HOST", "10.0.0.2"},
+                          {"SAOLA_WEB_PORT_53_UDP_ADDR", "10.0.0.2"}}),
+            loaded(kApp));
+  EXPECT_THAT(problems(kApp, {{"SAOLA_PORT", "8443"}}),
+              ElementsAre(StartsWith("SAOLA_PORT: no setting has this name")));
 }
 
 TEST(Environment, NamesTheVariableThatIsWrong) {
