@@ -23,6 +23,7 @@ def logged(server, path):
 @pytest.mark.parametrize("leave", ["close", "reset"])
 def test_during_the_handshake_and_the_head(saola, leave):
     server = saola()
+    assert server.get().status == 200  # the worker's descriptors are there
     before = processes.descriptor_count(server.edge())
     for sent in (b"", b"\x16\x03\x01", b"GET / HT"):
         raw = server.connect(tls=False)
@@ -122,6 +123,7 @@ def test_while_the_app_works(saola, app):
 @pytest.mark.parametrize("app", ["raw_wsgi:application", "raw_asgi:application"])
 def test_within_a_download(saola, app):
     server = saola(app, config={"log": JSON_LOG})
+    assert server.get().status == 200  # the worker's descriptors are there
     before = processes.descriptor_count(server.edge())
     client = server.connect(receive_buffer=8192)
     client.request(target="/download?size=50000000")
