@@ -26,11 +26,6 @@ int hex_value(char c) {
   return -1;
 }
 
-bool is_control(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return (byte < 0x20 && c != '\t') || byte == 0x7f;
-}
-
 // Fields that say how to read or route a message have no place behind it (RFC 9110 section 6.5.1).
 bool is_forbidden_trailer(std::string_view name) {
   namespace field = ipc::field;

@@ -16,7 +16,7 @@ constexpr HttpError kFolded{400, "line of the request head starts with a space o
 
 }  // namespace
 
-const HttpError* HeadScanner::check_size(std::size_t size, const HeadLimits& limits) const {
+inline const HttpError* HeadScanner::check_size(std::size_t size, const HeadLimits& limits) const {
   if (phase_ == Phase::kRequestLine) {
     return size > limits.request_line ? &kLineTooLong : nullptr;
   }
@@ -27,7 +27,8 @@ const HttpError* HeadScanner::check_size(std::size_t size, const HeadLimits& lim
   return nullptr;
 }
 
-const HttpError* HeadScanner::end_line(std::size_t size, const HeadLimits& limits) {
+inline const HttpError* HeadScanner::end_line(const HeadLimits& limits) {
+  const std::size_t size = line_size_;
   if (phase_ == Phase::kRequestLine) {
     request_line_size_ = size;
     phase_ = Phase::kFields;
@@ -51,7 +52,7 @@ Result<std::size_t, HttpError> HeadScanner::scan(std::string_view piece, const H
       after_cr_ = false;
       if (*at != '\n') return Unexpected{kBareCr};
       const Phase before = phase_;
-      if (const auto* error = end_line(line_size_, limits)) return Unexpected{*error};
+      if (const auto* error = end_line(limits)) return Unexpected{*error};
       ++at;
       if (phase_ != before) return static_cast<std::size_t>(at - begin);
       continue;

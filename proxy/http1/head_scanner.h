@@ -31,7 +31,7 @@ class HeadScanner {
 
   // The verdict on the current line when it is known to reach at least to `size` bytes.
   const HttpError* check_size(std::size_t size, const HeadLimits& limits) const;
-  const HttpError* end_line(std::size_t size, const HeadLimits& limits);
+  const HttpError* end_line(const HeadLimits& limits);
 
   Phase phase_ = Phase::kRequestLine;
   bool after_cr_ = false;      // the last byte of the last piece was a CR

@@ -204,10 +204,9 @@ RequestParser::State::Step RequestParser::State::read_version(std::string_view l
 RequestParser::State::Step RequestParser::State::read_target() {
   const auto target = head.target;
   if (target.empty()) return refuse(400, "request target is empty");
-  for (const char c : target) {
-    if (c < 0x21 || c > 0x7e) return refuse(400, "byte not allowed in a request target");
-    if (c == '#') return refuse(400, "fragment in a request target");
-  }
+  bool bad = false;
+  for (const char c : target) bad |= (c < 0x21) | (c > 0x7e) | (c == '#');
+  if (bad) return refuse(400, "fragment, or a byte not allowed, in a request target");
   if (target.front() == '/') {
     head.form = TargetForm::kOrigin;
     const auto question = target.find('?');

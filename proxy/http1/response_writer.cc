@@ -100,9 +100,6 @@ bool has_no_body(ipc::Method method, int status) {
 
 // What a first look over the app's fields finds.
 struct Survey {
-  bool date = false;
-  bool server = false;
-  bool request_id = false;
   bool close = false;
   bool connection = false;
   bool bad_length = false;
@@ -126,15 +123,6 @@ Survey survey_fields(const std::vector<ipc::Field>& fields) {
   Survey survey;
   for (const auto& f : fields) {
     switch (id_of(f)) {
-      case field::kDate:
-        survey.date |= is_safe_value(f.value);
-        break;
-      case field::kServer:
-        survey.server |= is_safe_value(f.value);
-        break;
-      case field::kXRequestId:
-        survey.request_id |= is_safe_value(f.value);
-        break;
       case field::kConnection:
         survey_connection(survey, f.value);
         break;
@@ -161,21 +149,33 @@ bool is_named_by_connection(const std::vector<ipc::Field>& fields, std::string_v
   return false;
 }
 
-void append_app_fields(std::string& out, const std::vector<ipc::Field>& fields,
-                       const Survey& survey, bool chunked) {
+// Fields that the server adds unless the app has written its own.
+struct Present {
+  bool date = false;
+  bool server = false;
+  bool request_id = false;
+};
+
+Present append_app_fields(std::string& out, const std::vector<ipc::Field>& fields,
+                          const Survey& survey, bool chunked) {
+  Present present;
   for (const auto& f : fields) {
     const auto id = id_of(f);
     if (is_connection_field(id) || !is_safe(f)) continue;
     if (id == field::kTrailer && !chunked) continue;  // there will be no trailer section
     if (survey.connection && is_named_by_connection(fields, f.name)) continue;
     append_field(out, f.name, f.value);
+    present.date |= id == field::kDate;
+    present.server |= id == field::kServer;
+    present.request_id |= id == field::kXRequestId;
   }
+  return present;
 }
 
-void append_own_fields(std::string& out, const ResponseOptions& options, const Survey& survey) {
-  if (!survey.date && !options.date.empty()) append_field(out, "date", options.date);
-  if (!survey.server && !options.server.empty()) append_field(out, "server", options.server);
-  if (!survey.request_id && !options.request_id.empty() && is_safe_value(options.request_id)) {
+void append_own_fields(std::string& out, const ResponseOptions& options, const Present& present) {
+  if (!present.date && !options.date.empty()) append_field(out, "date", options.date);
+  if (!present.server && !options.server.empty()) append_field(out, "server", options.server);
+  if (!present.request_id && !options.request_id.empty() && is_safe_value(options.request_id)) {
     append_field(out, "x-request-id", options.request_id);
   }
 }
@@ -220,8 +220,9 @@ WrittenHead write_response_head(std::string& out, const ipc::ResponseHeadView& h
       choose_framing(has_no_body(options.request_method, head.status), told ? length : -1,
                      options.keep_alive && !survey.close, options);
   append_status_line(out, head.status, head.reason);
-  append_app_fields(out, head.fields, survey, written.framing == Framing::kChunked);
-  append_own_fields(out, options, survey);
+  const auto present =
+      append_app_fields(out, head.fields, survey, written.framing == Framing::kChunked);
+  append_own_fields(out, options, present);
   if (told) append_length(out, length);
   if (written.framing == Framing::kChunked) out.append("transfer-encoding: chunked\r\n");
   append_connection(out, written, options);

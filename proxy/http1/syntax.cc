@@ -3,23 +3,14 @@
 #include <arpa/inet.h>
 
 #include <array>
-#include <bit>
 #include <cstring>
 #include <limits>
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 namespace saola::proxy::http1 {
 namespace {
 
 constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
 constexpr bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-constexpr bool is_control(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return (byte < 0x20 && c != '\t') || byte == 0x7f;
-}
 
 // The byte in lower case if it is a tchar, else 0.
 constexpr auto kLowerToken = [] {
@@ -57,24 +48,6 @@ bool is_valid_ipv6(std::string_view address) {
 
 }  // namespace
 
-const char* find_control(const char* begin, const char* end) {
-#if defined(__SSE2__)
-  const __m128i space = _mm_set1_epi8(0x1f);
-  const __m128i tab = _mm_set1_epi8('\t');
-  const __m128i del = _mm_set1_epi8(0x7f);
-  for (; end - begin >= 16; begin += 16) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(begin));
-    const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, space), bytes);
-    const __m128i bad =
-        _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(bytes, tab), low), _mm_cmpeq_epi8(bytes, del));
-    const auto mask = static_cast<unsigned>(_mm_movemask_epi8(bad));
-    if (mask != 0) return begin + std::countr_zero(mask);
-  }
-#endif
-  while (begin != end && !is_control(*begin)) ++begin;
-  return begin;
-}
-
 bool is_token(std::string_view text) {
   for (const char c : text) {
     if (kLowerToken[static_cast<unsigned char>(c)] == 0) return false;
@@ -90,12 +63,6 @@ bool lower_field_name(char* name, std::size_t size) {
     name[i] = c;
   }
   return good;
-}
-
-std::string_view trim_ows(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
 }
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) {

@@ -114,6 +114,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   options.request_id = "ID";
   ipc::ResponseHeadView head;
   head.status = data.ConsumeIntegralInRange<std::uint16_t>(100, 999);
+  const auto reason = data.ConsumeRandomLengthString(20);
+  head.reason = reason;
   head.content_length = data.ConsumeIntegralInRange<std::int64_t>(-1, 1000);
   std::vector<OwnedField> fields(data.ConsumeIntegralInRange<std::size_t>(0, 8));
   for (auto& field : fields) field = draw_field(data);

@@ -65,7 +65,7 @@ void check_response_head(std::string_view payload) {
   ResponseHeadView view;
   if (!decode_response_head(payload, view)) return;
   std::string bytes;
-  ResponseHeadEncoder encoder(bytes, view.status, view.content_length);
+  ResponseHeadEncoder encoder(bytes, view.status, view.content_length, view.reason);
   for (const auto& f : view.fields) encoder.add(f.name_id, f.name, f.value);
   SAOLA_CHECK(bytes == payload);
 }

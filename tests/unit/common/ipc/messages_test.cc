@@ -69,12 +69,13 @@ TEST(Messages, GiveARequestBack) {
 
 TEST(Messages, GiveAResponseHeadBack) {
   std::string bytes;
-  ResponseHeadEncoder encoder(bytes, 503, 12);
+  ResponseHeadEncoder encoder(bytes, 503, 12, "Not now");
   for (const auto& f : kFields) encoder.add(f.name_id, f.name, f.value);
   ResponseHeadView view;
   ASSERT_TRUE(decode_response_head(bytes, view));
   EXPECT_EQ(view.status, 503);
   EXPECT_EQ(view.content_length, 12);
+  EXPECT_EQ(view.reason, "Not now");
   EXPECT_EQ(view.fields, kFields);
   for (std::size_t size = 0; size < bytes.size(); ++size) {
     EXPECT_FALSE(decode_response_head(std::string_view(bytes).substr(0, size), view)) << size;

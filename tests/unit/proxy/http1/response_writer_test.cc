@@ -25,7 +25,7 @@ struct Written {
 
 Written write(std::uint16_t status, std::vector<Field> fields, std::int64_t length = -1,
               ResponseOptions options = {}) {
-  ipc::ResponseHeadView view{status, length, std::move(fields)};
+  ipc::ResponseHeadView view{status, length, {}, std::move(fields)};
   Written written;
   written.text = "before";
   written.head = write_response_head(written.text, view, options);
@@ -177,6 +177,12 @@ TEST(ResponseWriter, FallsBackToItsOwnDateIfTheAppsIsDropped) {
               HasSubstr("date: DATE\r\n"));
 }
 
+TEST(ResponseWriter, FallsBackToItsOwnDateIfTheAppsBelongsToTheConnection) {
+  const auto written =
+      write(200, {field("connection", "date"), field("date", "D")}, 0, {.date = "DATE"});
+  EXPECT_EQ(written.text, "HTTP/1.1 200 OK\r\ndate: DATE\r\ncontent-length: 0\r\n\r\n");
+}
+
 TEST(ResponseWriter, KnowsCommonReasonsAndLeavesOthersEmpty) {
   EXPECT_TRUE(write(404, {}, 0).text.starts_with("HTTP/1.1 404 Not Found\r\n"));
   EXPECT_TRUE(write(799, {}, 0).text.starts_with("HTTP/1.1 799 \r\n"));
@@ -184,11 +190,22 @@ TEST(ResponseWriter, KnowsCommonReasonsAndLeavesOthersEmpty) {
   EXPECT_EQ(reason_phrase(0), "");
 }
 
+TEST(ResponseWriter, KeepsTheAppsReasonUnlessItWouldEndTheLine) {
+  const auto status_line = [](std::string_view reason) {
+    std::string out;
+    write_response_head(out, {200, 0, reason, {}}, {});
+    return out.substr(0, out.find("content-length"));
+  };
+  EXPECT_EQ(status_line("Fine by me"), "HTTP/1.1 200 Fine by me\r\n");
+  EXPECT_EQ(status_line("a\r\nSet-Cookie: b"), "HTTP/1.1 200 OK\r\n");
+}
+
 TEST(ResponseWriter, WritesInterimHeadsWithoutFraming) {
   std::string out;
   write_continue(out);
   write_interim_head(out, {103,
                            -1,
+                           {},
                            {field("link", "</a.css>"), field("content-length", "5"),
                             field("transfer-encoding", "chunked")}});
   EXPECT_EQ(out, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n");
