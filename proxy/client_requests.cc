@@ -98,6 +98,7 @@ bool ClientConnection::answer_directly(Exchange& exchange, std::string_view host
         LogLevel::kInfo,
         fmt::format("refused with {}: {}", decoded.error().status, decoded.error().reason),
         exchange.request_id);
+    keep_alive_ = false;  // as after any other malformed head
     exchange.refuse(decoded.error().status, "refused");
     return true;
   }
