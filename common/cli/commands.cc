@@ -17,8 +17,6 @@
 #include "common/config/shown_text.h"
 #include "common/config/suggestion.h"
 
-extern char** environ;
-
 namespace saola::cli {
 namespace {
 

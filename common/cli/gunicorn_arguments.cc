@@ -136,6 +136,7 @@ class Parser {
     if (matches.empty()) return unknown_flag();
     if (matches.size() > 1) {
       std::vector<std::string_view> spellings;
+      spellings.reserve(matches.size());
       for (const Flag& flag : matches) spellings.push_back(flag.spelling);
       return fail(fmt::format("{}ambiguous option: {} could match {}", prefix_of_source(),
                               config::shown(prefix), fmt::join(spellings, ", ")));
