@@ -391,7 +391,6 @@ void RequestChannel::wake() {
 
 void RequestChannel::flush() {
   const Lock lock(mutex_);
-  touch();
   flush_locked();
 }
 
@@ -399,7 +398,6 @@ void RequestChannel::flush_if_due() {
   if (!unflushed_.load(std::memory_order_relaxed)) return;
   const Lock lock(mutex_);
   if (out_.bytes() < kFlushBytes && Clock::now() - unflushed_since_ < kFlushAge) return;
-  touch();
   flush_locked();
 }
 

@@ -161,14 +161,12 @@ class RequestChannel {
   std::string broken_reason() const;
 
   // --- the helper thread's side ----------------------------------------------------------------
-  // Changes whenever the app thread comes round to the channel (receive, flush, wait). While it
-  // does not change, the app thread is inside Python, or its loop sleeps.
+  // Changes whenever the app thread comes round to the socket (receive, wait). While it does not
+  // change, the app thread is inside Python, or its loop sleeps. Sending does not count: who only
+  // sends hears nothing.
   std::uint64_t activity() const { return activity_.load(std::memory_order_relaxed); }
   // Readable when the helper is asleep and something waits to be flushed.
   int helper_fd() const { return helper_fd_.get(); }
-  // For loops that know when they go into Python and come back; optional.
-  void enter_app() { touch(); }
-  void leave_app() { touch(); }
   // Before the helper sleeps on helper_fd() and the socket: from now on unflushed answers ring.
   // True: something is unflushed already, so sleep on room in the socket too.
   bool helper_falls_asleep();

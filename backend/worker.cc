@@ -245,12 +245,15 @@ void Worker::enter(ipc::WorkerPhase phase) {
 
 bool Worker::on_control() {
   for (;;) {
-    const auto received = control_.receive();
+    auto received = control_.receive();
     if (!received || received->closed) exit_now();
     if (received->again) return true;
     const auto message = ipc::parse_control_message(received->text);
     if (!message || std::holds_alternative<ipc::Stop>(*message)) exit_now();
     if (std::holds_alternative<ipc::Drain>(*message)) begin_drain();
+    if (std::holds_alternative<ipc::ReopenLogs>(*message) && !received->fds.empty()) {
+      writer_->replace_fd(std::move(received->fds[0]));
+    }
   }
 }
 

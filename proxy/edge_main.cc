@@ -57,7 +57,7 @@ int run_edge(int control_fd) {
   ::prctl(PR_SET_DUMPABLE, 0);  // private keys stay out of core files
   std::signal(SIGPIPE, SIG_IGN);
   // The supervisor says what to do; a terminal's or a container's signals are for it alone.
-  for (const int number : {SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2}) {
+  for (const int number : {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2}) {
     std::signal(number, SIG_IGN);
   }
   ipc::ControlChannel control{UniqueFd(control_fd)};

@@ -56,8 +56,8 @@ class DottedKey {
     const std::string element(child.shape == Shape::kOne ? std::string_view() : take_part(rest_));
     walked_ = join_key(join_key(walked_, child.name), element);
     if (child.shape == Shape::kList && !index_below(child.elements(object_).size() + 1, element)) {
-      return fmt::format("there is no {}: {} are numbered from 0, and there are {}", walked_,
-                         child.table().title, child.elements(object_).size());
+      return fmt::format("there is no {}: {} are numbered from 0, and there are {}",
+                         shown_name(walked_), child.table().title, child.elements(object_).size());
     }
     void* object = child.find(object_, element);
     if (object == nullptr) object = child.add(object_, element);
@@ -192,7 +192,7 @@ std::string unknown_variable(const Variables& known, const std::string& variable
 std::optional<Problem> apply_override(Config& config, std::string_view dotted_key,
                                       std::string_view value) {
   if (auto wrong = set_dotted(config, dotted_key, value)) {
-    return Problem{std::string(dotted_key), *wrong};
+    return Problem{shown_name(dotted_key), *wrong};
   }
   return std::nullopt;
 }

@@ -49,9 +49,7 @@ class EventLoop {
   }
 
   // Frees `object` after the current turn's callbacks have unwound.
-  void delete_later(std::unique_ptr<Deletable> object) {
-    garbage_.push_back(std::move(object));
-  }
+  void delete_later(std::unique_ptr<Deletable> object) { garbage_.push_back(std::move(object)); }
 
   // Called at the end of every turn, in the order of registration, for as long as the loop runs.
   void at_end_of_turn(std::function<void()> hook) { hooks_.push_back(std::move(hook)); }

@@ -2,7 +2,7 @@
 //
 //   supervisor -> edge     EdgeInit (first), WorkerAdd, WorkerDrain, WorkerRemove, Drain, ReopenLogs
 //   edge -> supervisor     Ready, BootFailed, WorkerIdle (a draining worker has nothing left), WorkerLost, Drained
-//   supervisor -> worker   WorkerInit (first), Drain (finish and exit), Stop (exit now)
+//   supervisor -> worker   WorkerInit (first), Drain (finish and exit), Stop (exit now), ReopenLogs
 //   worker -> supervisor   Ready, BootFailed
 //
 // Descriptors travel with a message in the order its comment says.
@@ -62,7 +62,7 @@ struct Drain {
   std::uint32_t timeout_ms = 0;
 };
 struct Stop {};
-struct ReopenLogs {  // fds: [0] error log, [1] access log if has_access_log
+struct ReopenLogs {  // fds: [0] error log, [1] access log if has_access_log (edge only)
   bool has_access_log = false;
 };
 

@@ -277,6 +277,20 @@ def test_a_stop_signal_lets_the_running_request_finish(saola, number):
     assert server.wait_exit() == 0
 
 
+def test_a_stop_signal_to_every_process_breaks_nothing_off(saola):
+    """As systemd does it by default."""
+    server = saola(BOOTS, config={"app": {"workers": 2}})
+    with server.connect() as client:
+        client.request(target="/gate")
+        server.wait_gate("request")
+        for pid in (server.edge(), *server.workers(), server.pid):
+            processes.kill(pid, signal.SIGTERM)
+        server.wait_log("stopping gracefully")
+        server.open_gate("request")
+        assert client.response().status == 200
+    assert server.wait_exit() == 0
+
+
 def test_new_clients_are_refused_while_the_last_requests_finish(saola):
     server = saola(BOOTS)
     with server.connect() as client:
@@ -353,7 +367,12 @@ def test_usr1_reopens_the_logs(saola):
         assert server.get("/after").status == 404
         return "/after" in access.read_text()
 
+    def output():
+        assert server.get("/output?text=from-the-app").status == 200
+        return "from-the-app" in error.read_text()
+
     wait_for(after, "the edge to write to the new file")
+    wait_for(output, "the worker to write to the new file")
     assert oct(error.stat().st_mode & 0o777) == "0o640"
     assert "/before" in (directory / "access.1").read_text()
     assert server.stop() == 0
