@@ -306,7 +306,7 @@ TEST_F(CheckImportTest, IsQuietAboutAnApplicationThatLoads) {
 TEST_F(CheckImportTest, SaysWhyAnApplicationDoesNotLoad) {
   directory_.write("main.py", kApp);
   EXPECT_EQ(check("[app]\ntarget = 'main:application'\n"), 3);
-  EXPECT_THAT(output_, HasSubstr("'main' has no attribute 'application'; did you mean"));
+  EXPECT_THAT(output_, HasSubstr("'main' has no attribute 'application'"));
 }
 
 TEST_F(CheckImportTest, LooksAtEveryApp) {
