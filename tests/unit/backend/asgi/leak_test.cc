@@ -31,7 +31,8 @@ async def app(scope, receive, send):
     if scope["path"] == "/raise":
         raise ValueError(scope)
     if scope["path"] == "/wait":
-        await asyncio.wait([asyncio.create_task(receive()) for _ in range(2)])
+        await asyncio.wait([asyncio.create_task(receive()) for _ in range(2)],
+                           return_when=asyncio.FIRST_COMPLETED)
         disconnect = asyncio.create_task(receive())
         await asyncio.sleep(0)
         disconnect.cancel()
