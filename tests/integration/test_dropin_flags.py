@@ -136,13 +136,13 @@ def test_check_config_imports_the_application(tmp_path):
 
 
 @pytest.mark.parametrize("app", ["raw_wsgi:application", "raw_asgi:application"])
-def test_serves_the_platforms_command_line(saola, certs, app):
+def test_serves_the_platforms_command_line(saola, certs, app, tmp_path):
     server = saola(listen=[{"tls": certs.ecdsa.toml()}], arguments=[
         app, "-b", "{listen0}", "-w", "2", "-k", "uvicorn.workers.UvicornWorker",
         "--certfile", certs.ecdsa.certificate, "--keyfile", certs.ecdsa.key, "--threads", "2",
         "--timeout", "120", "--graceful-timeout", "20", "--keep-alive", "5", "--max-requests", "1000",
         "--max-requests-jitter", "50", "--access-logfile", "-", "--log-level", "info",
-        "--chdir", str(APPS), "-e", "K=V", "--pid", "saola.pid", "--preload", "--backlog", "512",
+        "--chdir", str(APPS), "-e", "K=V", "--pid", str(tmp_path / "saola.pid"), "--preload", "--backlog", "512",
         "--worker-connections", "100", "--limit-request-line", "4094"])
     server.wait_workers(2)
     answer = server.get("/")
