@@ -17,8 +17,6 @@
 #include <utility>
 #include <vector>
 
-extern char** environ;
-
 namespace saola::control {
 namespace {
 
@@ -195,6 +193,7 @@ Result<pid_t> ProcessLauncher::launch(const LaunchRequest& request, ExitCallback
   std::vector<std::string> environment = make_environment(request);
   std::array<char*, 2> argv{title.data(), nullptr};
   std::vector<char*> envp;
+  envp.reserve(environment.size() + 1);
   for (auto& entry : environment) envp.push_back(entry.data());
   envp.push_back(nullptr);
 
