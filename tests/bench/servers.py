@@ -84,7 +84,9 @@ class Server:
 
     def run(self, command, **options):
         log = open(self.directory / "log", "ab")
-        environment = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}
+        # SAOLA_ variables are settings to the server; here they are the tests' own.
+        environment = {k: v for k, v in os.environ.items()
+                       if k != "VIRTUAL_ENV" and not k.startswith("SAOLA_")}
         process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
                                    stdout=log, stderr=log, env=environment, **options)
         log.close()
@@ -109,8 +111,9 @@ class Server:
             except OSError:
                 answer = b""
             if time.monotonic() > end or any(p.poll() is not None for p in self.processes):
+                log = (self.directory / "log").read_text(errors="replace")
                 self.stop()
-                sys.exit(f"{self.name} does not answer ({answer[:200]!r})")
+                sys.exit(f"{self.name} does not answer ({answer[:200]!r}); its log:\n{log}")
             time.sleep(0.02)
 
     def stop(self):
