@@ -170,7 +170,7 @@ void apply_app(DropinSettings& settings, config::Config& config) {
 }
 
 void apply_limits(DropinSettings& settings, config::Config& config) {
-  constexpr std::int64_t kMostBytes = 1 << 20;
+  constexpr std::int64_t kMostBytes = 64 * 1024;  // what the keys of [limits] allow
   constexpr std::int64_t kMostFields = 10'000;
   config::Limits& limits = config.limits;
   if (const auto keepalive = settings.number("keepalive")) {

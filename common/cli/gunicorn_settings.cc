@@ -52,7 +52,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      "seconds that an idle client connection is kept; default 75, so that a load balancer closes "
      "first; 0: one request per connection"},
     {"limit_request_line", "--limit-request-line", A::kInteger, S::kSame,
-     "bytes; default 8190; 0 means 1 MiB"},
+     "bytes; default 8190; 0 means 64 KiB"},
     {"limit_request_fields", "--limit-request-fields", A::kInteger, S::kSame,
      "header fields of a request; default 100; 0 means 10000"},
     {"limit_request_field_size", "--limit-request-field_size", A::kInteger, S::kSame,

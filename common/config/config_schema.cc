@@ -239,10 +239,12 @@ const Table& route_table() {
 
 std::vector<Key> size_limits() {
   return {
-      size("request_line", &Limits::request_line, {64, kMiB}, "longest request line; 414"),
+      // Together below ipc::kMaxHead, each below ipc::kMaxFieldValue: a head must fit the wire.
+      size("request_line", &Limits::request_line, {64, 64 * kKiB}, "longest request line; 414"),
       number("header_count", &Limits::header_count, {1, 10'000}, "header fields; 431"),
-      size("header_field", &Limits::header_field, {64, kMiB}, "one field's name and value; 431"),
-      size("header_bytes", &Limits::header_bytes, {256, 16 * kMiB}, "all header fields; 431"),
+      size("header_field", &Limits::header_field, {64, 64 * kKiB},
+           "one field's name and value; 431"),
+      size("header_bytes", &Limits::header_bytes, {256, 512 * kKiB}, "all header fields; 431"),
       size("body", &Limits::body, {0, kTiB, Zero::kOff}, "request body; 413"),
       size("body_buffer", &Limits::body_buffer, {0, kGiB},
            "of a request body in memory; the rest is spooled (WSGI)"),

@@ -146,6 +146,20 @@ def test_an_endless_trickle_is_408(saola, app, first, unit):
     assert [entry for entry in what_the_app_saw(server) if " " in entry] == []
 
 
+@BOTH
+def test_the_largest_head_that_can_be_configured_reaches_the_application(saola, app):
+    server = start(saola, app, {"request_line": "64KiB", "header_field": "64KiB",
+                                "header_bytes": "512KiB", "header_count": 10000})
+    line = b"GET /" + b"%41" * 10000 + b"?" + b"q" * 35000 + b" HTTP/1.1\r\n"
+    fields = b"Host: a.example\r\nA:" + b"a" * 65534 + b"\r\n"
+    fields += b"".join(b"N%d:%s\r\n" % (n, b"v" * 60000) for n in range(7))
+    fields += b"".join(b"M%d:\r\n" % n for n in range(2000))
+    with server.connect() as client:
+        client.send(line + fields + b"\r\n")
+        assert client.response().status == 200
+    assert what_the_app_saw(server) == ["GET 0"]
+
+
 def test_an_input_cut_anywhere_by_the_client_harms_nobody(saola):
     """Clients that leave after each byte of a request with a chunked body and trailers."""
     server = start(saola, "counted_wsgi:application", {})

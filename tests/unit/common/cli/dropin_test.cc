@@ -301,7 +301,7 @@ TEST_F(DropinTest, TheApplicationsSettingsReachIt) {
 TEST_F(DropinTest, LimitsMeanWhatTheyMeanInGunicorn) {
   const auto limits = [this](const Words& flags) { return config_of(flags).limits; };
   const config::Limits defaults;
-  EXPECT_EQ(limits({"--limit-request-line", "0"}).request_line, 1U << 20);
+  EXPECT_EQ(limits({"--limit-request-line", "0"}).request_line, 65536U);
   EXPECT_EQ(limits({"--limit-request-line", "100"}).request_line, 100U);
   EXPECT_EQ(limits({"--limit-request-fields", "20"}).header_count, 20U);
   EXPECT_EQ(limits({"--limit-request-fields", "0"}).header_count, 10'000U);

@@ -197,7 +197,7 @@ TEST(LoadConfig, PointsAtWhatIsWrong) {
       {"[limits]\nbody = -1",
        "4:8: 'body' in [limits] must be a size up to 1TiB, or \"off\", not -1"},
       {"[limits]\nrequest_line = \"2MiB\"",
-       "4:16: 'request_line' in [limits] must be a size from 64 up to 1MiB, not '2MiB'"},
+       "4:16: 'request_line' in [limits] must be a size from 64 up to 64KiB, not '2MiB'"},
       {"[server]\numask = 18",
        "4:9: 'umask' in [server] must be an octal mode as a string, such as \"0660\", not 18"},
       {"[server]\numask = \"1777\"",
