@@ -9,15 +9,16 @@ namespace saola::backend::wsgi {
 void WsgiTest::SetUp() { test::CapturedLog::instance().clear(); }
 
 void WsgiTest::serve(std::string_view source, const EdgePart& edge_part) {
-  auto module = run_embedded("application", source);
-  ASSERT_TRUE(module) << module.error().message;
-  module_ = *std::move(module);
+  // As in a worker: the streams are there before the application is imported.
   edge_ = std::make_unique<FakeEdge>(window_);
   channel_ = std::make_unique<RequestChannel>(edge_->take_socket(), edge_->take_claims());
   const Logger logger(test::CapturedLog::instance(), "worker", LogLevel::kDebug);
   app_log_ = std::make_unique<AppLog>(logger);
   const auto installed = app_log_->install();
   ASSERT_TRUE(installed) << installed.error().message;
+  auto module = run_embedded("application", source);
+  ASSERT_TRUE(module) << module.error().message;
+  module_ = *std::move(module);
   const auto application = steal(PyObject_GetAttrString(module_.ptr(), "app"));
   ASSERT_TRUE(application) << take_traceback();
   auto host = make_wsgi_host({*channel_, app_, *app_log_, logger, application});
