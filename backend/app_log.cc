@@ -120,7 +120,7 @@ Result<void> AppLog::install() {
     delete static_cast<std::shared_ptr<Streams>*>(PyCapsule_GetPointer(object, nullptr));
   }));
   if (!capsule) return python_failure();
-  shared.release();  // the capsule's now
+  static_cast<void>(shared.release());  // the capsule's now
   const auto py_emit = steal(PyCFunction_New(&emit, capsule.ptr()));
   const auto py_finish = steal(PyCFunction_New(&finish, capsule.ptr()));
   context_var_ = steal(PyObject_GetAttrString(module->ptr(), "REQUEST_ID"));

@@ -71,7 +71,7 @@ std::pair<std::string_view, std::string_view> split_authority(std::string_view a
 
 }  // namespace
 
-Result<EnvironFactory> EnvironFactory::make(const config::App& app, Fixed fixed) {
+Result<EnvironFactory> EnvironFactory::make(const config::App& app, const Fixed& fixed) {
   EnvironFactory factory;
   factory.root_path_ = app.root_path == "/" ? "" : app.root_path;
   factory.root_path_text_ = latin1(factory.root_path_);

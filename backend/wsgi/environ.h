@@ -28,7 +28,7 @@ class EnvironFactory {
     py::object file_wrapper;  // wsgi.file_wrapper
     py::object empty_input;   // wsgi.input of requests without a body
   };
-  static Result<EnvironFactory> make(const config::App& app, Fixed fixed);
+  static Result<EnvironFactory> make(const config::App& app, const Fixed& fixed);
 
   // `input` is null for a request without a body. `body_length` is the length of the body where it
   // is known and the request does not say (chunked, complete), else -1. Null with an exception

@@ -22,7 +22,7 @@ Result<void> WsgiHost::start() {
   fixed.file_wrapper = *file_wrapper;
   fixed.empty_input = make_empty_input();
   if (!fixed.errors || !fixed.empty_input) return python_failure();
-  auto environs = EnvironFactory::make(context_.app, std::move(fixed));
+  auto environs = EnvironFactory::make(context_.app, fixed);
   if (!environs) return Unexpected{environs.error()};
   environs_.emplace(std::move(*environs));
   for (int i = 0; i < std::max(1, context_.app.threads); ++i) {

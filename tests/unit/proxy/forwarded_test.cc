@@ -59,6 +59,7 @@ class ResolveClient : public testing::Test {
                       const std::vector<std::pair<const char*, const char*>>& named,
                       std::string peer = "10.0.0.1") {
     std::vector<ipc::Field> fields;
+    fields.reserve(named.size());
     for (const auto& [name, value] : named) {
       fields.push_back({ipc::header_name_id(name), name, value});
     }

@@ -49,7 +49,7 @@ TEST(RequestParser, ReadsEveryPartOfAHead) {
 
 TEST(RequestParser, GivesTheSameHeadHoweverTheBytesArrive) {
   const auto whole = only_request(kGet);
-  for (const std::size_t piece : {1, 2, 7, 16}) {
+  for (const std::size_t piece : {1UL, 2UL, 7UL, 16UL}) {
     const auto pieces = converse(kGet, piece);
     ASSERT_EQ(pieces.requests.size(), 1U);
     EXPECT_EQ(pieces.requests.front(), whole) << piece;
@@ -99,7 +99,7 @@ TEST(RequestParser, KnowsWhetherTheConnectionGoesOn) {
 }
 
 TEST(RequestParser, WantsBothTheTokenAndTheFieldForAnUpgrade) {
-  const auto upgrade = [](std::string fields, const char* version = "1.1") {
+  const auto upgrade = [](const std::string& fields, const char* version = "1.1") {
     return only_request("GET / HTTP/" + std::string(version) + "\r\nHost: a\r\n" + fields + "\r\n")
         .upgrade;
   };
@@ -111,7 +111,8 @@ TEST(RequestParser, WantsBothTheTokenAndTheFieldForAnUpgrade) {
 }
 
 TEST(RequestParser, ExpectsToContinueOnlyWithABodyInHttp11) {
-  const auto expects = [](std::string line, std::string fields, std::string body) {
+  const auto expects = [](const std::string& line, const std::string& fields,
+                          const std::string& body) {
     return only_request(line + "\r\nHost: a\r\nExpect: 100-continue\r\n" + fields + "\r\n" + body)
         .expect_continue;
   };
