@@ -4,7 +4,6 @@
 // calls start(), serve(), shutdown() once each, in this order, on that thread with the GIL held.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
 
@@ -24,8 +23,6 @@ struct HostContext {
   const AppLog& app_log;
   Logger log;              // the worker's own records
   py::object application;  // as load_app() returned it
-  // How long draining and shutdown() may take together (server.graceful_timeout).
-  std::chrono::milliseconds graceful_timeout = std::chrono::seconds(30);
 };
 
 class AppHost {

@@ -84,7 +84,8 @@ inline Result<py::object> checked(PyObject* new_reference) {
   return steal(new_reference);
 }
 
-// Runs `body`, which returns a Result and may throw what pybind11 throws.
+// Runs `body`, which returns a Result and may throw what pybind11 throws. Who uses it includes
+// <pybind11/pybind11.h>, which is left out here because it doubles the time to compile.
 template <class Body>
 auto py_border(Body&& body) -> decltype(body()) {
   try {

@@ -415,8 +415,9 @@ bool RequestChannel::flush_all(std::chrono::milliseconds limit) {
   }
 }
 
-void RequestChannel::begin_drain() {
+void RequestChannel::begin_drain(Clock::time_point deadline) {
   const Lock lock(mutex_);
+  drain_deadline_ = std::min(drain_deadline_, deadline);
   if (draining_.exchange(true)) return;
   if (!broken_) {
     out_.add(FrameType::kDrain, 0, 0, {});
@@ -426,6 +427,11 @@ void RequestChannel::begin_drain() {
   signal_wake();
   idle_.notify_all();
   progress_.notify_all();
+}
+
+std::chrono::steady_clock::time_point RequestChannel::drain_deadline() const {
+  const Lock lock(mutex_);
+  return drain_deadline_;
 }
 
 bool RequestChannel::edge_draining() const {

@@ -151,7 +151,11 @@ class RequestChannel {
   // Flushes and waits until the edge has taken everything; false if it has not within `limit`.
   bool flush_all(std::chrono::milliseconds limit);
   // Nothing is claimed any more; the edge is told so and takes back what waits. From any thread.
-  void begin_drain();
+  // `deadline`: when the process is ended from outside; hosts leave room for their own shutdown.
+  void begin_drain(std::chrono::steady_clock::time_point deadline =
+                       std::chrono::steady_clock::time_point::max());
+  // The earliest that was given; max() if none was.
+  std::chrono::steady_clock::time_point drain_deadline() const;
   bool draining() const { return draining_.load(std::memory_order_acquire); }
   bool edge_draining() const;     // the edge sent DRAIN: no request follows
   std::size_t in_flight() const;  // claimed, not finished
@@ -243,6 +247,8 @@ class RequestChannel {
   std::size_t in_flight_ = 0;
   std::size_t queued_ = 0;
   bool edge_draining_ = false;
+  std::chrono::steady_clock::time_point drain_deadline_ =
+      std::chrono::steady_clock::time_point::max();
   std::string broken_reason_;
   std::chrono::steady_clock::time_point unflushed_since_;
 

@@ -250,7 +250,9 @@ bool Worker::on_control() {
     if (received->again) return true;
     const auto message = ipc::parse_control_message(received->text);
     if (!message || std::holds_alternative<ipc::Stop>(*message)) exit_now();
-    if (std::holds_alternative<ipc::Drain>(*message)) begin_drain();
+    if (const auto* drain = std::get_if<ipc::Drain>(&*message)) {
+      begin_drain(std::chrono::milliseconds(drain->timeout_ms));
+    }
     if (std::holds_alternative<ipc::ReopenLogs>(*message) && !received->fds.empty()) {
       writer_->replace_fd(std::move(received->fds[0]));
     }
@@ -258,14 +260,14 @@ bool Worker::on_control() {
 }
 
 bool Worker::on_stop_signal() {
-  begin_drain();
+  begin_drain(config_.server.graceful_timeout);
   return false;
 }
 
-void Worker::begin_drain() {
+void Worker::begin_drain(std::chrono::milliseconds left) {
   if (!serving_) exit_now();  // still importing: there is nothing to finish
   enter(ipc::WorkerPhase::kDraining);
-  channel_->begin_drain();
+  channel_->begin_drain(std::chrono::steady_clock::now() + left);
 }
 
 // No destructors: the main thread may be anywhere in Python.

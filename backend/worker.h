@@ -49,7 +49,7 @@ class Worker {
   // In the helper's thread.
   bool on_control();
   bool on_stop_signal();
-  void begin_drain();
+  void begin_drain(std::chrono::milliseconds left);
   [[noreturn]] void exit_now();
 
   ipc::ControlChannel control_;

@@ -17,9 +17,15 @@ constexpr milliseconds kTick{1000};
 // What cancelled tasks get to clean up.
 constexpr milliseconds kCancelGrace{1000};
 
-// Of the graceful time-out, what draining leaves for lifespan shutdown.
-milliseconds shutdown_share(milliseconds graceful) {
-  return std::min(graceful / 4, milliseconds(5000));
+// For draining and shutdown together, when nobody said how long they may take (the edge has gone).
+constexpr milliseconds kOwnLimit{30000};
+
+// Of what is left when draining begins, what lifespan shutdown gets at least.
+milliseconds shutdown_share(milliseconds left) { return std::min(left / 4, milliseconds(3000)); }
+
+milliseconds until(std::chrono::steady_clock::time_point deadline) {
+  const auto left = std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now());
+  return std::max(left, milliseconds(0));
 }
 
 }  // namespace
@@ -132,9 +138,16 @@ void AsgiHost::on_readable() {
     }
   }
   if (draining_ || !serving_) return;
+  begin_drain();
+}
+
+void AsgiHost::begin_drain() {
   draining_ = true;
-  const milliseconds limit = context_.graceful_timeout - shutdown_share(context_.graceful_timeout);
-  log_failure("drain time-out", loop_->call_later(limit, drain_limit_callback_.ptr()));
+  deadline_ =
+      std::min(context_.channel.drain_deadline(), std::chrono::steady_clock::now() + kOwnLimit);
+  const milliseconds left = until(deadline_);
+  log_failure("drain time-out",
+              loop_->call_later(left - shutdown_share(left), drain_limit_callback_.ptr()));
   stop_when_over();
 }
 
@@ -192,9 +205,8 @@ void AsgiHost::stop_when_over() {
 
 void AsgiHost::on_drain_limit() {
   if (stopping_) return;
-  context_.log.warning(
-      "{} requests have not ended within the graceful time-out; their tasks are cancelled",
-      exchanges_->count);
+  context_.log.warning("{} requests have not ended in time; their tasks are cancelled",
+                       exchanges_->count);
   stopping_ = true;
   loop_->stop();
 }
@@ -204,7 +216,8 @@ void AsgiHost::on_drain_limit() {
 void AsgiHost::shutdown() {
   if (over_ || !loop_) return;
   cancel_exchanges();
-  lifespan_->shutdown(shutdown_share(context_.graceful_timeout));
+  if (!draining_) deadline_ = std::chrono::steady_clock::now() + kOwnLimit;
+  lifespan_->shutdown(until(deadline_));
   for (const int fd : {context_.channel.fd(), context_.channel.wake_fd()}) loop_->remove_reader(fd);
   over_ = true;
   log_failure("closing the event loop", loop_->close(kCancelGrace));

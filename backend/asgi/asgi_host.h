@@ -7,9 +7,8 @@
 //   shutdown()  cancels what is left, lifespan shutdown, closes the loop
 //
 // Draining: nothing more is claimed; requests that run, background work after their answer
-// included, get most of the graceful time-out, then their tasks are cancelled, so that lifespan
-// shutdown still has some of it. How long the process as a whole may take is the supervisor's to
-// enforce.
+// included, get most of the time until channel.drain_deadline(), then their tasks are cancelled;
+// lifespan shutdown gets what is left.
 #pragma once
 
 #include <chrono>
@@ -50,6 +49,7 @@ class AsgiHost final : public AppHost {
   void claim_requests();
   void start_exchange(RequestStream& stream);
   bool call_application(Exchange& exchange, const ipc::RequestView& request);
+  void begin_drain();
   void stop_when_over();
   void cancel_exchanges();
   void log_failure(const char* what, const Result<void>& result);
@@ -63,6 +63,7 @@ class AsgiHost final : public AppHost {
   std::optional<ExchangeContext> exchanges_;
   py::object readable_callback_, second_callback_, drain_limit_callback_;
   std::vector<RequestStream*> events_;
+  std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
   bool serving_ = false;
   bool running_ = false;   // inside the loop
   bool draining_ = false;  // as far as the loop has noticed; also after the edge has gone

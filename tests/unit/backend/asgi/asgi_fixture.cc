@@ -36,8 +36,7 @@ Result<std::unique_ptr<AppHost>> AsgiTest::make_host(std::string_view source) {
   if (Result<void> installed = app_log_->install(); !installed) {
     return fail(installed.error().message);
   }
-  auto host =
-      make_asgi_host({*channel_, app_, *app_log_, logger, module_.attr("app"), graceful_timeout_});
+  auto host = make_asgi_host({*channel_, app_, *app_log_, logger, module_.attr("app")});
   return host;
 }
 
@@ -48,7 +47,7 @@ void AsgiTest::serve(std::string_view source, const EdgePart& edge_part) {
   ASSERT_TRUE(started) << started.error().message;
   std::thread player([&] {
     edge_part(*edge_);
-    channel_->begin_drain();
+    channel_->begin_drain(std::chrono::steady_clock::now() + graceful_timeout_);
   });
   (*host)->serve();
   (*host)->shutdown();
@@ -63,7 +62,7 @@ std::string AsgiTest::boot(std::string_view source) {
   if (!host) return host.error().message;
   const Result<void> started = (*host)->start();
   if (started) {
-    channel_->begin_drain();
+    channel_->begin_drain(std::chrono::steady_clock::now() + graceful_timeout_);
     (*host)->serve();
     (*host)->shutdown();
   }
