@@ -72,10 +72,11 @@ struct App {
   std::vector<std::string> pythonpath;
   std::map<std::string, std::string> env;
   Interface interface = Interface::kAuto;
-  bool factory = false;    // the target is called, without arguments, to make the app
-  std::string root_path;   // ASGI root_path, WSGI SCRIPT_NAME
-  int workers = 0;         // 0: "auto"
-  int threads = 1;         // WSGI
+  bool factory = false;   // the target is called, without arguments, to make the app
+  std::string root_path;  // ASGI root_path, WSGI SCRIPT_NAME
+  int workers = 0;        // 0: "auto"
+  int workers_max = 0;  // above `workers`: their number follows the load between the two; 0: fixed
+  int threads = 1;      // WSGI
   int concurrency = 1000;  // ASGI requests in flight per worker
   int prefetch = 16;       // requests sent to a busy worker ahead of time
   AsyncLoop loop = AsyncLoop::kAuto;
@@ -84,9 +85,22 @@ struct App {
   int queue_limit = 2048;                                // requests that wait in the edge
   Milliseconds queue_timeout{std::chrono::seconds(30)};  // deadline of a waiting request: 503
   std::string process_name;
-  // Accepted; they take effect with the control plane's recycling.
+  // Recycling: a worker that reaches one of these is replaced. 0: off.
   std::uint64_t max_requests = 0;
   std::uint64_t max_requests_jitter = 0;
+  std::uint64_t max_memory = 0;  // bytes
+  Milliseconds max_age{0};
+  int recycle_concurrency = 1;  // workers of this app that are being recycled at a time
+  int boot_concurrency = 1;     // workers that boot at a time while others serve
+  std::string ready_path;       // must answer 2xx before a new worker serves; empty: no probe
+  bool preload = false;         // import once, fork the workers
+  // Time-outs (docs/timeouts.md). 0: off.
+  Milliseconds hang_timeout{std::chrono::seconds(30)};     // no sign of life; costs the worker
+  Milliseconds request_timeout{std::chrono::seconds(60)};  // to the head, then between chunks; 504
+  Milliseconds request_max_time{0};                        // a whole request; 504
+  Milliseconds timeout_grace{std::chrono::seconds(5)};     // from 504 to the loss of the worker
+  Milliseconds slow_request{0};                            // then its stack goes to the log, once
+  std::string hooks;  // module with gunicorn's hooks; empty: none
   bool operator==(const App&) const = default;
 };
 
@@ -96,8 +110,10 @@ struct Route {
   std::string app;         // name in apps; empty: the only one
   std::string redirect;    // location; {host} and {uri} are replaced
   int redirect_status = 308;
-  std::optional<std::uint64_t> max_body;  // bytes; overrides limits.body
-  bool strip_prefix = false;              // the prefix becomes SCRIPT_NAME / root_path
+  std::optional<std::uint64_t> max_body;         // bytes; overrides limits.body
+  bool strip_prefix = false;                     // the prefix becomes SCRIPT_NAME / root_path
+  std::optional<Milliseconds> request_timeout;   // overrides the app's
+  std::optional<Milliseconds> request_max_time;  // overrides the app's
   bool operator==(const Route&) const = default;
 };
 
@@ -142,6 +158,8 @@ struct Server {
   std::string pid_file;
   std::string spool_dir = "/var/tmp";
   Milliseconds graceful_timeout{std::chrono::seconds(30)};
+  Milliseconds stream_drain_timeout{std::chrono::seconds(30)};  // for long streams; see reload
+  Milliseconds drain_delay{0};          // from "not ready" to the drain, for load balancers
   std::string server_header = "saola";  // empty: no Server field
   int umask = 022;
   bool operator==(const Server&) const = default;

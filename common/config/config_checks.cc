@@ -215,9 +215,7 @@ void warn_about_apps(const Config& config, Problems& out) {
     if (app.interface == Interface::kAsgi && app.threads > 1) {
       warn("threads", "'threads' has no effect on an ASGI application; 'concurrency' has");
     }
-    if (app.max_requests > 0) {
-      warn("max_requests", "'max_requests' has no effect yet: workers are not replaced by count");
-    } else if (app.max_requests_jitter > 0) {
+    if (app.max_requests == 0 && app.max_requests_jitter > 0) {
       warn("max_requests_jitter", "'max_requests_jitter' has no effect without 'max_requests'");
     }
     const bool is_routed =

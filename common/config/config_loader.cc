@@ -190,7 +190,14 @@ class FileReader {
       }
       return Value(list);
     }
-    if (node.is_table()) return Value(Map());
+    if (const auto* table = node.as_table()) {
+      const auto* min = table->get_as<std::int64_t>("min");
+      const auto* max = table->get_as<std::int64_t>("max");
+      if (min != nullptr && max != nullptr && table->size() == 2) {
+        return Between{min->get(), max->get()};
+      }
+      return Value(Map());
+    }
     if (node.is_floating_point()) return OtherValue{"a number with a fraction"};
     return OtherValue{"a date or time"};
   }

@@ -34,8 +34,16 @@ struct OtherValue {
   bool operator==(const OtherValue&) const = default;
 };
 
+// { min = 2, max = 8 }; as text "2-8".
+struct Between {
+  std::int64_t min;
+  std::int64_t max;
+  bool operator==(const Between&) const = default;
+};
+
 // A key's value in the form of the file; monostate: an optional key that is not set.
-using Value = std::variant<std::monostate, bool, std::int64_t, std::string, List, Map, OtherValue>;
+using Value =
+    std::variant<std::monostate, bool, std::int64_t, std::string, List, Map, Between, OtherValue>;
 
 inline constexpr std::string_view kOnlyApp = "app";  // the name of [app] in Config::apps
 // [A-Za-z0-9_-], at most 64.
@@ -48,7 +56,7 @@ std::string to_toml(const Value& value);   // not for monostate, Map and OtherVa
 enum class Form : std::uint8_t {
   kText,    // as it is
   kFlag,    // true, false; also 1, 0, yes, no, on, off
-  kNumber,  // decimal digits become a number, anything else stays text
+  kNumber,  // decimal digits become a number, two numbers "2-8" a Between, anything else stays text
   kList,    // comma-separated
   kMode,    // as it is; an octal number of TOML becomes its digits
   kMap,     // only its elements can be given: "app.env.NAME"

@@ -102,6 +102,15 @@ std::optional<std::string> check_route_path(std::string_view text) {
   return fmt::format("{} does not start with /", shown(text));
 }
 
+std::optional<std::string> check_ready_path(std::string_view text) {
+  if (text.empty()) return std::nullopt;
+  if (text.find_first_of(" \t#") != std::string_view::npos) {
+    return fmt::format("{} is not a path as in a request line", shown(text));
+  }
+  if (auto wrong = check_route_path(text)) return wrong;
+  return check_field_value(text);
+}
+
 std::optional<std::string> check_route_host(std::string_view text) {
   if (text.starts_with("*.")) text.remove_prefix(2);
   if (text.find_first_of("/:* \t") == std::string_view::npos) return check_field_value(text);
@@ -153,20 +162,30 @@ Key number_of_key(std::string name, std::vector<std::int64_t> numbers, std::stri
   return key;
 }
 
-Key worker_count_key(std::string name, std::string help, Access<std::int64_t> access) {
+Key worker_count_key(std::string name, std::string help, Access<Between> access) {
   constexpr std::int64_t kMost = 1024;
-  const std::string accepts = fmt::format("\"auto\" or a number from 1 to {}", kMost);
+  const std::string accepts = fmt::format(
+      "\"auto\", a number from 1 to {} or {{ min = A, max = B }} with two such numbers", kMost);
   Key key{std::move(name), Form::kNumber, accepts, std::move(help), {}, {}};
   key.set = [accepts, set = access.set](void* object, const Value& value) -> Complaint {
-    const auto* n = std::get_if<std::int64_t>(&value);
-    const bool is_auto = value == Value(std::string("auto"));
-    if (!is_auto && (n == nullptr || *n < 1 || *n > kMost)) return must_be(accepts, value);
-    set(object, is_auto ? 0 : *n);
+    Between count{0, 0};  // "auto"
+    if (const auto* n = std::get_if<std::int64_t>(&value)) {
+      if (*n < 1 || *n > kMost) return must_be(accepts, value);
+      count.min = *n;
+    } else if (const auto* between = std::get_if<Between>(&value)) {
+      const bool in_range = between->min >= 1 && between->max >= between->min;
+      if (!in_range || between->max > kMost) return must_be(accepts, value);
+      count = {between->min, between->max > between->min ? between->max : 0};
+    } else if (value != Value(std::string("auto"))) {
+      return must_be(accepts, value);
+    }
+    set(object, count);
     return std::nullopt;
   };
   key.get = [get = access.get](const void* object) {
-    const std::int64_t n = get(object);
-    return n == 0 ? Value(std::string("auto")) : Value(n);
+    const Between count = get(object);
+    if (count.max != 0) return Value(count);
+    return count.min == 0 ? Value(std::string("auto")) : Value(count.min);
   };
   return key;
 }
@@ -184,7 +203,7 @@ Key flag_key(std::string name, std::string help, Access<bool> access) {
 }
 
 Key duration_key(std::string name, Span span, std::string help,
-                 Access<std::chrono::milliseconds> access) {
+                 Access<std::optional<std::chrono::milliseconds>> access) {
   const std::string accepts =
       fmt::format("a duration from {} up to {}{}", format_duration(span.min),
                   format_duration(span.max), span.zero == Zero::kOff ? ", or \"off\"" : "");
@@ -206,10 +225,11 @@ Key duration_key(std::string name, Span span, std::string help,
     return std::nullopt;
   };
   key.get = [span, get = access.get](const void* object) {
-    const std::chrono::milliseconds duration = get(object);
-    if (duration.count() < 0) return Value(fmt::format("{}ms", duration.count()));
-    if (duration.count() == 0 && span.zero == Zero::kOff) return Value(std::string("off"));
-    return Value(format_duration(duration));
+    const std::optional<std::chrono::milliseconds> duration = get(object);
+    if (!duration) return Value();
+    if (duration->count() < 0) return Value(fmt::format("{}ms", duration->count()));
+    if (duration->count() == 0 && span.zero == Zero::kOff) return Value(std::string("off"));
+    return Value(format_duration(*duration));
   };
   return key;
 }

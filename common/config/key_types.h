@@ -43,6 +43,7 @@ std::optional<std::string> check_trusted(std::string_view text);      // a netwo
 std::optional<std::string> check_field_value(std::string_view text);  // of an HTTP field
 std::optional<std::string> check_route_host(std::string_view text);
 std::optional<std::string> check_route_path(std::string_view text);
+std::optional<std::string> check_ready_path(std::string_view text);  // empty is fine
 
 // The makers without a type of object; the templates below add it.
 template <class V>
@@ -57,10 +58,10 @@ Key text_key(std::string name, std::string accepts, std::string help, TextCheck 
 Key number_key(std::string name, Range range, std::string help, Access<std::int64_t> access);
 Key number_of_key(std::string name, std::vector<std::int64_t> numbers, std::string help,
                   Access<std::int64_t> access);
-Key worker_count_key(std::string name, std::string help, Access<std::int64_t> access);
+Key worker_count_key(std::string name, std::string help, Access<Between> access);
 Key flag_key(std::string name, std::string help, Access<bool> access);
 Key duration_key(std::string name, Span span, std::string help,
-                 Access<std::chrono::milliseconds> access);
+                 Access<std::optional<std::chrono::milliseconds>> access);
 Key size_key(std::string name, SizeRange range, std::string help,
              Access<std::optional<std::uint64_t>> access);
 Key mode_key(std::string name, std::string help, Access<std::int64_t> access);
@@ -121,8 +122,16 @@ Key number_of(std::string name, int T::*pointer, std::vector<std::int64_t> numbe
                        member<std::int64_t>(pointer));
 }
 template <class T>
-Key worker_count(std::string name, int T::*pointer, std::string help) {
-  return worker_count_key(std::move(name), std::move(help), member<std::int64_t>(pointer));
+Key worker_count(std::string name, int T::*fewest, int T::*most, std::string help) {
+  return worker_count_key(std::move(name), std::move(help),
+                          {[fewest, most](void* object, Between count) {
+                             static_cast<T*>(object)->*fewest = static_cast<int>(count.min);
+                             static_cast<T*>(object)->*most = static_cast<int>(count.max);
+                           },
+                           [fewest, most](const void* object) {
+                             const T& owner = *static_cast<const T*>(object);
+                             return Between{owner.*fewest, owner.*most};
+                           }});
 }
 template <class T>
 Key flag(std::string name, bool T::*pointer, std::string help) {
@@ -131,7 +140,21 @@ Key flag(std::string name, bool T::*pointer, std::string help) {
 template <class T>
 Key duration(std::string name, std::chrono::milliseconds T::*pointer, Span span, std::string help) {
   return duration_key(std::move(name), span, std::move(help),
-                      member<std::chrono::milliseconds>(pointer));
+                      {[pointer](void* object, std::optional<std::chrono::milliseconds> value) {
+                         static_cast<T*>(object)->*pointer =
+                             value.value_or(std::chrono::milliseconds(0));
+                       },
+                       [pointer](const void* object) {
+                         return std::optional(static_cast<const T*>(object)->*pointer);
+                       }});
+}
+template <class T>
+Key optional_duration(std::string name, std::optional<std::chrono::milliseconds> T::*pointer,
+                      Span span, std::string help, std::string example) {
+  Key key = duration_key(std::move(name), span, std::move(help),
+                         member<std::optional<std::chrono::milliseconds>>(pointer));
+  key.example = std::move(example);
+  return key;
 }
 template <class T>
 Key size(std::string name, std::uint64_t T::*pointer, SizeRange range, std::string help) {

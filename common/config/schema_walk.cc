@@ -54,6 +54,10 @@ std::string describe(const Value& value) {
                                [](const std::string& text) { return shown(text); },
                                [](const List&) { return std::string("a list"); },
                                [](const Map&) { return std::string("a table"); },
+                               [](const Between& between) {
+                                 return fmt::format("{{ min = {}, max = {} }}", between.min,
+                                                    between.max);
+                               },
                                [](const OtherValue& other) { return std::string(other.kind); }},
                     value);
 }
@@ -62,6 +66,9 @@ std::string to_toml(const Value& value) {
   if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
   if (const auto* number = std::get_if<std::int64_t>(&value)) return fmt::format("{}", *number);
   if (const auto* text = std::get_if<std::string>(&value)) return toml_quoted(*text);
+  if (const auto* between = std::get_if<Between>(&value)) {
+    return fmt::format("{{ min = {}, max = {} }}", between->min, between->max);
+  }
   const auto* list = std::get_if<List>(&value);
   SAOLA_CHECK(list != nullptr);
   std::string out = "[";
@@ -81,6 +88,11 @@ Value from_text(const Key& key, std::string_view text) {
       return std::string(text);
     case Form::kNumber:
       if (const auto number = whole_number(text)) return *number;
+      if (const auto dash = text.find('-', 1); dash != std::string_view::npos) {
+        const auto min = whole_number(text.substr(0, dash));
+        const auto max = whole_number(text.substr(dash + 1));
+        if (min && max) return Between{*min, *max};
+      }
       return std::string(text);
     case Form::kList:
       return split_at_commas(text);

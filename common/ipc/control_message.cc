@@ -83,10 +83,12 @@ std::string text(const json& object, const char* name) {
 std::string bytes(const json& object, const char* name) { return from_text(text(object, name)); }
 
 // Per message: its name on the wire, its fields out, its fields in.
-constexpr std::array kNames = {"edge_init", "worker_add",  "worker_drain", "worker_remove",
-                               "drain",     "stop",        "reopen_logs",  "worker_init",
-                               "ready",     "boot_failed", "worker_idle",  "worker_lost",
-                               "drained"};
+constexpr std::array kNames = {"edge_init",      "worker_add",    "worker_drain",  "worker_remove",
+                               "drain",          "stop",          "reopen_logs",   "worker_init",
+                               "ready",          "boot_failed",   "worker_idle",   "worker_lost",
+                               "drained",        "edge_prepare",  "edge_prepared", "edge_refused",
+                               "edge_commit",    "edge_abandon",  "worker_probe",  "worker_probed",
+                               "worker_overdue", "worker_rewire", "dump_stacks",   "stacks_dumped"};
 static_assert(kNames.size() == std::variant_size_v<ControlMessage>);
 
 void put(json& out, const EdgeInit& m) {
@@ -106,6 +108,7 @@ void put(json& out, const WorkerAdd& m) {
   out["app"] = m.app;
   out["slots"] = m.slots;
   out["whole_requests"] = m.whole_requests;
+  out["standby"] = m.standby;
 }
 void get(const json& in, WorkerAdd& m) {
   m.worker_id = number(in, "worker_id");
@@ -115,6 +118,7 @@ void get(const json& in, WorkerAdd& m) {
   m.app = text(in, "app");
   m.slots = number(in, "slots");
   m.whole_requests = boolean(in, "whole_requests");
+  m.standby = boolean(in, "standby");
 }
 
 void put(json& out, const WorkerDrain& m) { out["worker_id"] = m.worker_id; }
@@ -174,6 +178,69 @@ void get(const json& in, WorkerLost& m) {
   m.worker_id = number(in, "worker_id");
   m.reason = text(in, "reason");
 }
+
+void put(json& out, const EdgePrepare& m) {
+  out["generation"] = m.generation;
+  out["has_access_log"] = m.has_access_log;
+  out["listeners"] = m.listeners;
+}
+void get(const json& in, EdgePrepare& m) {
+  m.generation = number(in, "generation");
+  m.has_access_log = boolean(in, "has_access_log");
+  m.listeners = number(in, "listeners");
+}
+
+void put(json& out, const EdgePrepared& m) { out["generation"] = m.generation; }
+void get(const json& in, EdgePrepared& m) { m.generation = number(in, "generation"); }
+void put(json& out, const EdgeCommit& m) { out["generation"] = m.generation; }
+void get(const json& in, EdgeCommit& m) { m.generation = number(in, "generation"); }
+void put(json& out, const EdgeAbandon& m) { out["generation"] = m.generation; }
+void get(const json& in, EdgeAbandon& m) { m.generation = number(in, "generation"); }
+
+void put(json& out, const EdgeRefused& m) {
+  out["generation"] = m.generation;
+  out["reason"] = shortened(m.reason);
+}
+void get(const json& in, EdgeRefused& m) {
+  m.generation = number(in, "generation");
+  m.reason = text(in, "reason");
+}
+
+void put(json& out, const WorkerProbe& m) {
+  out["worker_id"] = m.worker_id;
+  out["host"] = m.host;
+  out["path"] = m.path;
+}
+void get(const json& in, WorkerProbe& m) {
+  m.worker_id = number(in, "worker_id");
+  m.host = text(in, "host");
+  m.path = text(in, "path");
+}
+
+void put(json& out, const WorkerProbed& m) {
+  out["worker_id"] = m.worker_id;
+  out["status"] = m.status;
+}
+void get(const json& in, WorkerProbed& m) {
+  m.worker_id = number(in, "worker_id");
+  m.status = number(in, "status");
+}
+
+void put(json& out, const WorkerOverdue& m) {
+  out["worker_id"] = m.worker_id;
+  out["reason"] = shortened(m.reason);
+}
+void get(const json& in, WorkerOverdue& m) {
+  m.worker_id = number(in, "worker_id");
+  m.reason = text(in, "reason");
+}
+
+void put(json&, const WorkerRewire&) {}
+void get(const json&, WorkerRewire&) {}
+void put(json& out, const DumpStacks& m) { out["why"] = shortened(m.why); }
+void get(const json& in, DumpStacks& m) { m.why = text(in, "why"); }
+void put(json&, const StacksDumped&) {}
+void get(const json&, StacksDumped&) {}
 
 // Texts of an application may hold any bytes; what is not UTF-8 is shown as U+FFFD.
 std::string dump(const json& value) {

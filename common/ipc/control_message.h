@@ -1,9 +1,12 @@
 // Messages between the supervisor and its children: structs <-> JSON text. No I/O.
 //
-//   supervisor -> edge     EdgeInit (first), WorkerAdd, WorkerDrain, WorkerRemove, Drain, ReopenLogs
-//   edge -> supervisor     Ready, BootFailed, WorkerIdle (a draining worker has nothing left), WorkerLost, Drained
-//   supervisor -> worker   WorkerInit (first), Drain (finish and exit), Stop (exit now), ReopenLogs
-//   worker -> supervisor   Ready, BootFailed
+//   supervisor -> edge     EdgeInit (first), WorkerAdd, WorkerDrain, WorkerRemove, WorkerProbe,
+//                          EdgePrepare, EdgeCommit, EdgeAbandon, Drain, Stop, ReopenLogs
+//   edge -> supervisor     Ready, BootFailed, WorkerIdle (a draining worker has nothing left),
+//                          WorkerLost, WorkerOverdue, WorkerProbed, EdgePrepared, EdgeRefused, Drained
+//   supervisor -> worker   WorkerInit (first), Drain (finish and exit), Stop (exit now), WorkerRewire,
+//                          DumpStacks, ReopenLogs
+//   worker -> supervisor   Ready, BootFailed, StacksDumped
 //
 // Descriptors travel with a message in the order its comment says.
 #pragma once
@@ -51,6 +54,8 @@ struct WorkerAdd {
   std::string app;
   std::uint32_t slots = 1;        // requests it runs at once: WSGI threads or ASGI concurrency
   bool whole_requests = false;    // WSGI: bodies are complete before dispatch
+  // True: gets no request (a probe apart) before the EdgeCommit of its generation.
+  bool standby = false;
 };
 struct WorkerDrain {
   std::uint32_t worker_id = 0;
@@ -96,9 +101,63 @@ struct WorkerLost {             // the wire connection broke
 };
 struct Drained {};
 
+// A new configuration in two phases. EdgePrepare has EdgeInit's fields and descriptors; the edge makes
+// everything that the new configuration needs beside what serves, and answers EdgePrepared or
+// EdgeRefused. EdgeCommit then puts it in place and dispatches to the workers of that generation, and
+// to no older ones, in one step; EdgeAbandon drops it. A second EdgePrepare replaces the first.
+struct EdgePrepare {
+  std::uint32_t generation = 0;
+  bool has_access_log = false;
+  std::uint32_t listeners = 0;
+};
+struct EdgePrepared {
+  std::uint32_t generation = 0;
+};
+struct EdgeRefused {
+  std::uint32_t generation = 0;
+  std::string reason;  // what is wrong with the certificates, above all
+};
+struct EdgeCommit {
+  std::uint32_t generation = 0;
+};
+struct EdgeAbandon {
+  std::uint32_t generation = 0;
+};
+
+// One GET of `path` to this worker alone, before it is committed (ready_path).
+struct WorkerProbe {
+  std::uint32_t worker_id = 0;
+  std::string host;
+  std::string path;
+};
+struct WorkerProbed {
+  std::uint32_t worker_id = 0;
+  std::uint32_t status = 0;  // 0: no answer
+};
+
+// A request of this worker has ignored its time-out for timeout_grace; the worker is to be replaced.
+// `reason` names the requests: ids, methods, paths.
+struct WorkerOverdue {
+  std::uint32_t worker_id = 0;
+  std::string reason;
+};
+
+// The edge has died; the worker goes on with a new one. What it was answering has no client any more.
+// fds: [0] wire socket, [1] claim table.
+struct WorkerRewire {};
+
+// The worker writes the Python stacks of all its threads to the error log, without the GIL, under
+// `why`, and answers StacksDumped.
+struct DumpStacks {
+  std::string why;
+};
+struct StacksDumped {};
+
 using ControlMessage =
     std::variant<EdgeInit, WorkerAdd, WorkerDrain, WorkerRemove, Drain, Stop, ReopenLogs,
-                 WorkerInit, Ready, BootFailed, WorkerIdle, WorkerLost, Drained>;
+                 WorkerInit, Ready, BootFailed, WorkerIdle, WorkerLost, Drained, EdgePrepare,
+                 EdgePrepared, EdgeRefused, EdgeCommit, EdgeAbandon, WorkerProbe, WorkerProbed,
+                 WorkerOverdue, WorkerRewire, DumpStacks, StacksDumped>;
 
 std::string to_json(const ControlMessage& message);
 Result<ControlMessage> parse_control_message(std::string_view text);
