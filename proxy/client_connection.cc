@@ -30,17 +30,18 @@ http1::HeadLimits head_limits(const config::Limits& limits) {
 }  // namespace
 
 ClientConnection::ClientConnection(EdgeServices& services, Owner& owner,
-                                   Listener::Context& listener, UniqueFd socket, Peer peer)
+                                   std::shared_ptr<Listener::Context> listener, UniqueFd socket,
+                                   Peer peer)
     : services_(services),
       owner_(owner),
-      listener_(listener),
+      listener_(std::move(listener)),
       peer_(std::move(peer)),
       raw_socket_(std::move(socket)),
       timer_(services.loop, on_timer, this),
       parser_(head_limits(services.config.limits)),
       accepted_(services.loop.now()) {
   watcher_ = std::make_unique<IoWatcher>(services_.loop, raw_socket_.get(), on_ready, this);
-  if (listener_.config.forwarded == config::Forwarded::kProxyProtocol) {
+  if (listener_->config.forwarded == config::Forwarded::kProxyProtocol) {
     phase_ = Phase::kProxyHeader;
     set_read_deadline(services_.config.limits.handshake_timeout);
     watcher_->watch(IoWatcher::kRead);
@@ -114,9 +115,9 @@ void ClientConnection::on_ready(void* self, short what) {
 // ---- before the first request ------------------------------------------------------------------
 
 void ClientConnection::read_proxy_header() {
-  if (!listener_.trusted.contains(peer_.host)) {
+  if (!listener_->trusted.contains(peer_.host)) {
     services_.log.warning("{}: PROXY protocol from {}, which is not in 'trusted'; closed",
-                          listener_.config.address, peer_.host);
+                          listener_->config.address, peer_.host);
     return close();
   }
   char space[kProxyHeaderLimit];
@@ -126,7 +127,7 @@ void ClientConnection::read_proxy_header() {
   input_.append(space, static_cast<std::size_t>(got));
   const auto header = parse_proxy_header(input_);
   if (!header || (!*header && input_.size() >= kProxyHeaderLimit)) {
-    services_.log.warning("{}: {} sent no valid PROXY header; closed", listener_.config.address,
+    services_.log.warning("{}: {} sent no valid PROXY header; closed", listener_->config.address,
                           peer_.host);
     return close();
   }
@@ -144,15 +145,15 @@ void ClientConnection::read_proxy_header() {
 }
 
 void ClientConnection::open_stream(std::string_view prefix) {
-  if (listener_.tls) {
-    stream_ = make_tls_stream(std::move(raw_socket_), *listener_.tls, prefix);
+  if (listener_->tls) {
+    stream_ = make_tls_stream(std::move(raw_socket_), *listener_->tls, prefix);
   } else {
     stream_ = std::make_unique<PlainStream>(std::move(raw_socket_), prefix);
   }
   enter(Phase::kHandshake);
-  set_read_deadline(listener_.tls ? services_.config.limits.handshake_timeout
-                                  : services_.config.limits.header_timeout);
-  if (listener_.tls == nullptr || !prefix.empty()) return shake_hands();
+  set_read_deadline(listener_->tls ? services_.config.limits.handshake_timeout
+                                   : services_.config.limits.header_timeout);
+  if (listener_->tls == nullptr || !prefix.empty()) return shake_hands();
   watcher_->watch(IoWatcher::kRead);
 }
 
@@ -164,14 +165,14 @@ void ClientConnection::shake_hands() {
     return watcher_->watch(static_cast<short>(IoWatcher::kRead | write));
   }
   if (status != StreamStatus::kOk) {
-    services_.log.debug("{}: handshake with {} failed: {}", listener_.config.address, peer_.host,
+    services_.log.debug("{}: handshake with {} failed: {}", listener_->config.address, peer_.host,
                         stream_->error());
     return close();
   }
   enter(Phase::kOpen);
-  if (listener_.tls) set_read_deadline(services_.config.limits.header_timeout);
+  if (listener_->tls) set_read_deadline(services_.config.limits.header_timeout);
   update_interest();
-  if (listener_.tls == nullptr && !stream_->has_buffered_input()) return;
+  if (listener_->tls == nullptr && !stream_->has_buffered_input()) return;
   read_input();
 }
 

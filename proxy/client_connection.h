@@ -39,8 +39,8 @@ class ClientConnection final : public Deletable, public Downstream {
     virtual void on_connection_closed(ClientConnection& connection) = 0;
   };
 
-  ClientConnection(EdgeServices& services, Owner& owner, Listener::Context& listener,
-                   UniqueFd socket, Peer peer);
+  ClientConnection(EdgeServices& services, Owner& owner,
+                   std::shared_ptr<Listener::Context> listener, UniqueFd socket, Peer peer);
   ~ClientConnection() override;
 
   // At the end of a turn in which the connection was marked dirty: puts a finished exchange away,
@@ -115,7 +115,7 @@ class ClientConnection final : public Deletable, public Downstream {
 
   EdgeServices& services_;
   Owner& owner_;
-  Listener::Context& listener_;
+  const std::shared_ptr<Listener::Context> listener_;
   Peer peer_;
   UniqueFd raw_socket_;  // until the stream takes it
   std::unique_ptr<Stream> stream_;
@@ -126,8 +126,8 @@ class ClientConnection final : public Deletable, public Downstream {
   http1::BodyDecoder decoder_;
   std::unique_ptr<Exchange> exchange_;
   std::vector<std::pair<std::string, std::string>> response_fields_;  // if the log asks for them
-  std::string input_;  // read and not yet consumed
-  std::string out_;    // of this turn
+  std::string input_;                                                 // read and not yet consumed
+  std::string out_;                                                   // of this turn
   Clock::time_point read_deadline_ = Clock::time_point::max();
   Clock::time_point write_deadline_ = Clock::time_point::max();
   Clock::time_point accepted_;

@@ -47,7 +47,7 @@ void ClientConnection::begin_exchange() {
 }
 
 void ClientConnection::describe_client(Exchange& exchange) {
-  exchange.forwarded_source = listener_.config.forwarded;
+  exchange.forwarded_source = listener_->config.forwarded;
   exchange.server_host = peer_.server_host;
   exchange.server_port = peer_.server_port;
   exchange.client.host = peer_.host;
@@ -56,8 +56,8 @@ void ClientConnection::describe_client(Exchange& exchange) {
   const bool by_fields = exchange.forwarded_source == config::Forwarded::kXForwarded ||
                          exchange.forwarded_source == config::Forwarded::kRfc7239;
   if (by_fields) {
-    exchange.peer_trusted = listener_.trusted.contains(peer_.host);
-    exchange.client = resolve_client(exchange.forwarded_source, listener_.trusted, exchange.client,
+    exchange.peer_trusted = listener_->trusted.contains(peer_.host);
+    exchange.client = resolve_client(exchange.forwarded_source, listener_->trusted, exchange.client,
                                      exchange.head.fields);
   }
   for (const auto& field : exchange.head.fields) {
@@ -72,8 +72,8 @@ void ClientConnection::describe_client(Exchange& exchange) {
 
 // What the edge answers without an app. True: done.
 bool ClientConnection::answer_directly(Exchange& exchange, std::string_view host) {
-  const auto& config = listener_.config;
-  if (listener_.tls && config.tls->unknown_host == config::UnknownHost::kMisdirected &&
+  const auto& config = listener_->config;
+  if (listener_->tls && config.tls->unknown_host == config::UnknownHost::kMisdirected &&
       !stream_->certificate_covers(host)) {
     exchange.refuse(421, "misdirected");
     return true;
@@ -153,7 +153,7 @@ void ClientConnection::refuse_head(const http1::HttpError& error) {
   services_.request_ids.next(exchange_->request_id);
   services_.log.write(
       LogLevel::kInfo,
-      fmt::format("{}: request from {} refused with {}: {}", listener_.config.address,
+      fmt::format("{}: request from {} refused with {}: {}", listener_->config.address,
                   peer_.host.empty() ? "unix" : peer_.host, error.status, error.reason),
       exchange_->request_id);
   decoder_ = http1::BodyDecoder();

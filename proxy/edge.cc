@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "common/config/paths.h"
-
 namespace saola::proxy {
 namespace {
 
@@ -26,11 +24,11 @@ struct Overloaded : F... {
 
 }  // namespace
 
-Edge::Edge(EventLoop& loop, ipc::ControlChannel& control, LineWriter& error_log, Boot boot)
+Edge::Edge(EventLoop& loop, ipc::ControlChannel& control, LineWriter& error_log,
+           std::unique_ptr<EdgeSetup> setup)
     : loop_(loop),
       control_(control),
       error_log_(error_log),
-      boot_(std::move(boot)),
       control_watcher_(
           loop, control.fd(), [](void* self, short) { static_cast<Edge*>(self)->on_control(); },
           this),
@@ -44,80 +42,43 @@ Edge::Edge(EventLoop& loop, ipc::ControlChannel& control, LineWriter& error_log,
                                         edge.connections_.size());
             edge.loop_.stop();
           },
-          this) {}
+          this) {
+  services_.reset(
+      new EdgeServices{.loop = loop_,
+                       .config = {},
+                       .log = Logger(error_log_, "edge", setup->config.log.level),
+                       .access_writer = nullptr,
+                       .access_format = nullptr,
+                       .router = {},
+                       .file_pool = FilePool(loop_, kFileThreads, kFileJobs),
+                       .spool_space = SpoolSpace({}, 0),
+                       .date = {},
+                       .request_ids = {},
+                       .read_buffer = std::vector<char>(kReadBuffer),
+                       .fields = {},
+                       .access_lines = {},
+                       .dirty = {},
+                       .draining = false,
+                       .find_upstream =
+                           [](void* edge, std::string_view app) {
+                             return static_cast<Edge*>(edge)->upstreams_.find(app)->second.get();
+                           },
+                       .edge = this});
+  put_in_place(std::move(setup));
+}
 
 Edge::~Edge() {
   // Exchanges look at their upstream when they die.
   connections_.clear();
+  probes_.clear();
   if (services_) services_->dirty.clear();
 }
 
-Result<void> Edge::start() {
-  const auto& config = boot_.config;
-  if (boot_.access_log) {
-    auto format = AccessLogFormat::parse(config.log.access_format);
-    if (!format) return Unexpected{format.error()};
-    access_format_ = std::make_unique<AccessLogFormat>(std::move(*format));
-    access_writer_ = std::make_unique<LineWriter>(std::move(boot_.access_log), 4U << 20,
-                                                  access_format_->drop_note());
-  }
-  services_.reset(new EdgeServices{
-      .loop = loop_,
-      .config = config,
-      .log = Logger(error_log_, "edge", config.log.level),
-      .access_writer = access_writer_.get(),
-      .access_format = access_format_.get(),
-      .router = Router(config),
-      .file_pool = FilePool(loop_, kFileThreads, kFileJobs),
-      .spool_space = SpoolSpace(config::resolve_path(config, config.server.spool_dir),
-                                config.limits.spool_total),
-      .date = {},
-      .request_ids = {},
-      .read_buffer = std::vector<char>(kReadBuffer),
-      .fields = {},
-      .access_lines = {},
-      .dirty = {},
-      .draining = false,
-      .find_upstream =
-          [](void* edge, std::string_view app) {
-            return static_cast<Edge*>(edge)->upstreams_.find(app)->second.get();
-          },
-      .edge = this});
-  max_connections_ = connection_limit();
-
-  for (const auto& [name, app] : config.apps) {
-    upstreams_[name] = std::make_unique<Upstream>(
-        *services_, name, app,
-        Upstream::Events{[this](std::uint32_t id) { tell_supervisor(ipc::WorkerIdle{id}); },
-                         [this](std::uint32_t id, std::string reason) {
-                           tell_supervisor(ipc::WorkerLost{id, std::move(reason)});
-                         }});
-  }
-  for (std::size_t i = 0; i < config.listen.size(); ++i) {
-    const auto& listen = config.listen[i];
-    auto trusted = TrustedNetworks::parse(listen.trusted);
-    if (!trusted) return Unexpected{trusted.error()};
-    Listener::Context context{listen, nullptr, std::move(*trusted)};
-    if (listen.tls) {
-      auto tls = TlsContext::create(*listen.tls, listen.protocols, boot_.key_pairs.at(i));
-      if (!tls) return fail(listen.address + ": " + tls.error().message);
-      for (const std::string& warning : (*tls)->warnings()) {
-        services_->log.warning("{}: {}", listen.address, warning);
-      }
-      warn_of_expiry(**tls, listen.address);
-      context.tls = std::move(*tls);
-    }
-    listeners_.push_back(
-        std::make_unique<Listener>(*services_, std::move(boot_.listeners.at(i)), std::move(context),
-                                   [this](UniqueFd socket, Listener::Context& from, Peer peer) {
-                                     return accept(std::move(socket), from, std::move(peer));
-                                   }));
-  }
+void Edge::start() {
   loop_.at_end_of_turn([this] { end_of_turn(); });
   housekeeping_timer_.start(kHousekeeping);
   control_watcher_.watch(IoWatcher::kRead);
   tell_supervisor(ipc::Ready{});
-  return {};
 }
 
 int Edge::run() {
@@ -133,7 +94,7 @@ std::size_t Edge::connection_limit() const {
   const auto all = static_cast<std::size_t>(descriptors.rlim_cur);
   const std::size_t possible = all > 2 * kReservedDescriptors ? all - kReservedDescriptors
                                                               : std::max<std::size_t>(all / 2, 1);
-  const auto wanted = static_cast<std::size_t>(boot_.config.limits.connections);
+  const auto wanted = static_cast<std::size_t>(services_->config.limits.connections);
   if (wanted > possible) {
     services_->log.warning(
         "limits.connections = {} needs more descriptors than the limit of {}; "
@@ -143,7 +104,7 @@ std::size_t Edge::connection_limit() const {
   return wanted == 0 ? possible : std::min(wanted, possible);
 }
 
-bool Edge::accept(UniqueFd socket, Listener::Context& context, Peer peer) {
+bool Edge::accept(UniqueFd socket, const std::shared_ptr<Listener::Context>& context, Peer peer) {
   auto connection = std::make_unique<ClientConnection>(*services_, *this, context,
                                                        std::move(socket), std::move(peer));
   connection->index = connections_.size();
@@ -293,6 +254,12 @@ void Edge::handle(const ipc::ControlMessage& message, std::vector<UniqueFd> fds)
           [&](const ipc::WorkerRemove& remove) {
             each_upstream([&](Upstream& app) { app.remove_worker(remove.worker_id); });
           },
+          [&](const ipc::WorkerProbe& to_probe) { probe(to_probe); },
+          [&](const ipc::EdgePrepare& next) { prepare(next, std::move(fds)); },
+          [&](const ipc::EdgeCommit& next) { commit(next.generation); },
+          [&](const ipc::EdgeAbandon& failed) {
+            if (prepared_ && prepared_->generation == failed.generation) prepared_.reset();
+          },
           [&](const ipc::Drain& drain) { begin_drain(drain.timeout_ms); },
           [&](const ipc::Stop&) { loop_.stop(); },
           [&](const ipc::ReopenLogs& reopen) { reopen_logs(reopen, std::move(fds)); },
@@ -301,14 +268,14 @@ void Edge::handle(const ipc::ControlMessage& message, std::vector<UniqueFd> fds)
 }
 
 void Edge::add_worker(const ipc::WorkerAdd& worker, std::vector<UniqueFd> fds) {
-  const auto upstream = upstreams_.find(worker.app);
-  if (fds.size() != 2 || upstream == upstreams_.end()) {
+  const config::App* app = settings_of(worker.app);
+  if (fds.size() != 2 || app == nullptr) {
     return services_->log.error("control channel: WorkerAdd without its descriptors or app");
   }
   auto claims = ipc::ClaimTable::map(fds[1]);
   if (!claims)
     return services_->log.error("worker {}: {}", worker.worker_id, claims.error().message);
-  upstream->second->add_worker(worker, std::move(fds[0]), std::move(*claims));
+  upstream(worker.app, *app).add_worker(worker, std::move(fds[0]), std::move(*claims));
   open_listeners();
 }
 

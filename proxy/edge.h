@@ -2,7 +2,9 @@
 // words.
 //
 // One thread (the FilePool's and the log writers' threads aside). Made from EdgeInit; runs until
-// the supervisor says Drain and everything is answered, or until the supervisor is gone.
+// the supervisor says Drain and everything is answered, or until the supervisor is gone. A new
+// configuration comes in two phases (edge_reload.cc): prepared beside the one in use, then put in
+// its place in one step, between two turns of the loop.
 #pragma once
 
 #include <map>
@@ -14,26 +16,22 @@
 #include "common/ipc/control_channel.h"
 #include "common/ipc/control_message.h"
 #include "proxy/client_connection.h"
+#include "proxy/edge_setup.h"
 #include "proxy/listener.h"
+#include "proxy/readiness_probe.h"
 #include "proxy/upstream.h"
 
 namespace saola::proxy {
 
 class Edge final : public ClientConnection::Owner {
  public:
-  struct Boot {
-    config::Config config;
-    std::vector<std::vector<ipc::KeyPair>> key_pairs;  // per listener
-    std::vector<UniqueFd> listeners;                   // in the order of config.listen
-    UniqueFd access_log;                               // invalid: off
-  };
-
-  Edge(EventLoop& loop, ipc::ControlChannel& control, LineWriter& error_log, Boot boot);
+  // `setup` without its error log, which `error_log` writes.
+  Edge(EventLoop& loop, ipc::ControlChannel& control, LineWriter& error_log,
+       std::unique_ptr<EdgeSetup> setup);
   ~Edge() override;
 
-  // Makes TLS contexts and listeners; says what is wrong with the configuration. Tells the
-  // supervisor Ready.
-  Result<void> start();
+  // Tells the supervisor Ready; accepting begins with the first workers.
+  void start();
 
   // Returns the exit code.
   int run();
@@ -53,7 +51,17 @@ class Edge final : public ClientConnection::Owner {
   void begin_drain(std::uint32_t timeout_ms);
   void finish_drain_if_idle();
 
-  bool accept(UniqueFd socket, Listener::Context& context, Peer peer);
+  // A configuration in two phases.
+  void prepare(const ipc::EdgePrepare& message, std::vector<UniqueFd> fds);
+  void commit(std::uint32_t generation);
+  void put_in_place(std::unique_ptr<EdgeSetup> setup);
+  void replace_access_log(EdgeSetup& setup);
+  void replace_listeners(EdgeSetup& setup);
+  Upstream& upstream(const std::string& app, const config::App& settings);
+  const config::App* settings_of(const std::string& app) const;
+  void probe(const ipc::WorkerProbe& message);
+
+  bool accept(UniqueFd socket, const std::shared_ptr<Listener::Context>& context, Peer peer);
   void open_listeners();
   std::size_t connection_limit() const;
   void warn_of_expiry(const TlsContext& tls, std::string_view address);
@@ -61,13 +69,13 @@ class Edge final : public ClientConnection::Owner {
   EventLoop& loop_;
   ipc::ControlChannel& control_;
   LineWriter& error_log_;
-  Boot boot_;
   std::unique_ptr<LineWriter> access_writer_;
-  std::unique_ptr<AccessLogFormat> access_format_;
   std::unique_ptr<EdgeServices> services_;
   std::map<std::string, std::unique_ptr<Upstream>, std::less<>> upstreams_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<std::unique_ptr<ClientConnection>> connections_;
+  std::vector<std::unique_ptr<ReadinessProbe>> probes_;
+  std::unique_ptr<EdgeSetup> prepared_;  // waits for its EdgeCommit
   IoWatcher control_watcher_;
   Timer housekeeping_timer_;
   Timer drain_timer_;

@@ -6,19 +6,13 @@
 #include <csignal>
 #include <cstdio>
 
-#include "common/config/config_loader.h"
 #include "proxy/edge.h"
 
 namespace saola::proxy {
 namespace {
 
-struct Start {
-  Edge::Boot boot;
-  UniqueFd error_log;
-};
-
 // The first message, with everything it brings.
-Result<Start> receive_start(ipc::ControlChannel& control) {
+Result<std::unique_ptr<EdgeSetup>> receive_start(ipc::ControlChannel& control) {
   for (;;) {
     pollfd ready{control.fd(), POLLIN, 0};
     ::poll(&ready, 1, -1);
@@ -29,24 +23,8 @@ Result<Start> receive_start(ipc::ControlChannel& control) {
     const auto message = ipc::parse_control_message(received->text);
     if (!message) return Unexpected{message.error()};
     const auto* init = std::get_if<ipc::EdgeInit>(&*message);
-    auto& fds = received->fds;
-    const std::size_t before = init != nullptr && init->has_access_log ? 4 : 3;
-    if (init == nullptr || fds.size() != before + init->listeners) {
-      return fail("the supervisor's first message is no EdgeInit with its descriptors");
-    }
-    const auto text = ipc::read_memory_file(fds[0]);
-    if (!text) return Unexpected{text.error()};
-    auto start = ipc::parse_edge_start(*text);
-    if (!start) return Unexpected{start.error()};
-    auto config = config::load_config({start->config_dir + "/saola.toml", start->config_toml, {}});
-    if (!config) return fail("configuration: " + config::to_string(config.error().front()));
-    Start result{{std::move(*config), std::move(start->key_pairs), {}, UniqueFd()},
-                 std::move(fds[2])};
-    if (init->has_access_log) result.boot.access_log = std::move(fds[3]);
-    for (std::size_t i = before; i < fds.size(); ++i) {
-      result.boot.listeners.push_back(std::move(fds[i]));
-    }
-    return result;
+    if (init == nullptr) return fail("the supervisor's first message is no EdgeInit");
+    return make_edge_setup(std::move(received->fds), init->has_access_log, init->listeners);
   }
 }
 
@@ -61,19 +39,16 @@ int run_edge(int control_fd) {
     std::signal(number, SIG_IGN);
   }
   ipc::ControlChannel control{UniqueFd(control_fd)};
-  auto start = receive_start(control);
-  if (!start) {
-    std::fprintf(stderr, "saola: edge: %s\n", start.error().message.c_str());
-    return 1;
-  }
-  LineWriter error_log(std::move(start->error_log));
-  EventLoop loop;
-  Edge edge(loop, control, error_log, std::move(start->boot));
-  if (const auto started = edge.start(); !started) {
-    const auto told = control.send(ipc::to_json(ipc::BootFailed{started.error().message, false}));
-    if (!told) std::fprintf(stderr, "saola: edge: %s\n", started.error().message.c_str());
+  auto setup = receive_start(control);
+  if (!setup) {
+    const auto told = control.send(ipc::to_json(ipc::BootFailed{setup.error().message, false}));
+    if (!told) std::fprintf(stderr, "saola: edge: %s\n", setup.error().message.c_str());
     return 4;
   }
+  LineWriter error_log(std::move((*setup)->error_log));
+  EventLoop loop;
+  Edge edge(loop, control, error_log, *std::move(setup));
+  edge.start();
   return edge.run();
 }
 

@@ -2,6 +2,7 @@
 // outlives them.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,11 +24,11 @@ class ClientConnection;
 
 struct EdgeServices {
   EventLoop& loop;
-  const config::Config& config;
+  config::Config config;  // replaced by a reload: keep no reference into it
   Logger log;
   LineWriter* access_writer;  // null: access log off
-  const AccessLogFormat* access_format;
-  Router router;
+  std::unique_ptr<AccessLogFormat> access_format;
+  Router router;  // of `config`
   FilePool file_pool;
   SpoolSpace spool_space;
   DateCache date;

@@ -96,6 +96,12 @@ void Exchange::start(Upstream& upstream) {
   }
 }
 
+void Exchange::start_at(Upstream& upstream, WorkerConnection& worker) {
+  upstream_ = &upstream;
+  queued_at_ = services_.loop.now();
+  worker.send(*this);
+}
+
 void Exchange::refuse(int status, std::string_view outcome, std::string_view extra_fields) {
   status_ = status;
   finish(outcome);

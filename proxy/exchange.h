@@ -70,7 +70,7 @@ class Exchange {
   ClientInfo client;
   std::string_view server_host;
   std::uint16_t server_port = 0;
-  std::string_view root_path;                                    // of the route
+  std::string root_path;                                         // of the route
   std::string_view script_path;                                  // path below root_path
   config::Forwarded forwarded_source = config::Forwarded::kOff;  // of the listener
   bool peer_trusted = false;
@@ -80,6 +80,8 @@ class Exchange {
   // Admits the request to `upstream`'s queue, or refuses it (503). The body follows through
   // on_body().
   void start(Upstream& upstream);
+  // Sends it to this worker, which can_send(), past the queue. It has no body.
+  void start_at(Upstream& upstream, WorkerConnection& worker);
   // Refuses it without an upstream: 400, 404, 413, 421, ...
   void refuse(int status, std::string_view outcome, std::string_view extra_fields = {});
 

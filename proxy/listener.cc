@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <cerrno>
@@ -36,7 +37,8 @@ void put_address(const sockaddr_storage& address, std::string& host, std::uint16
 
 }  // namespace
 
-Listener::Listener(EdgeServices& services, UniqueFd socket, Context context, OnAccept on_accept)
+Listener::Listener(EdgeServices& services, UniqueFd socket, std::shared_ptr<Context> context,
+                   OnAccept on_accept)
     : services_(services),
       socket_(std::move(socket)),
       context_(std::move(context)),
@@ -69,7 +71,7 @@ void Listener::accept_some(int limit) {
       if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM) continue;
       if (!out_of_descriptors_) {
         services_.log.error("{}: accept: {}; accepting pauses until descriptors are free",
-                            context_.config.address, system_error("accept", error).message);
+                            context_->config.address, system_error("accept", error).message);
       }
       out_of_descriptors_ = true;
       pause();
@@ -94,6 +96,14 @@ Peer Listener::describe(int socket, const void* address) const {
     put_address(local, peer.server_host, peer.server_port);
   }
   return peer;
+}
+
+bool Listener::shares_socket_with(const Listener& other) const {
+  struct stat mine {};
+  struct stat theirs {};
+  return socket_ && other.socket_ && ::fstat(socket_.get(), &mine) == 0 &&
+         ::fstat(other.socket_.get(), &theirs) == 0 && mine.st_dev == theirs.st_dev &&
+         mine.st_ino == theirs.st_ino;
 }
 
 void Listener::finish() {

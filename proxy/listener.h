@@ -26,23 +26,28 @@ struct Peer {
 
 class Listener {
  public:
-  // What connections need of their listener. Outlives them.
+  // What connections need of their listener. They share it: it outlives the listener when a reload
+  // brings another one for the same socket.
   struct Context {
-    const config::Listen& config;
+    config::Listen config;
     std::unique_ptr<TlsContext> tls;  // null: plain
     TrustedNetworks trusted;
   };
   // Takes the accepted socket. False: no more now (the listener pauses until resume()).
-  using OnAccept = std::function<bool(UniqueFd socket, Context& context, Peer peer)>;
+  using OnAccept =
+      std::function<bool(UniqueFd socket, const std::shared_ptr<Context>& context, Peer peer)>;
 
-  Listener(EdgeServices& services, UniqueFd socket, Context context, OnAccept on_accept);
+  Listener(EdgeServices& services, UniqueFd socket, std::shared_ptr<Context> context,
+           OnAccept on_accept);
 
   void resume();
   void pause() { watcher_.watch(0); }
   // Accepts what the kernel's queue still holds, then closes the socket.
   void finish();
+  // True if both accept on the same socket, by whatever descriptor.
+  bool shares_socket_with(const Listener& other) const;
 
-  Context& context() { return context_; }
+  Context& context() { return *context_; }
 
  private:
   // `limit`: connections at most in one go.
@@ -51,7 +56,7 @@ class Listener {
 
   EdgeServices& services_;
   UniqueFd socket_;
-  Context context_;
+  std::shared_ptr<Context> context_;
   OnAccept on_accept_;
   IoWatcher watcher_;
   Timer retry_timer_;

@@ -40,8 +40,8 @@ int run_role(std::string_view role) {
   return cli::kExitUsage;
 }
 
-int serve(const config::Config& config, const std::string& program) {
-  return control::run_supervisor(control::SupervisorOptions{config, program});
+int serve(const config::Config& config, const cli::LoadAgain& load) {
+  return control::run_supervisor(control::SupervisorOptions{config, load});
 }
 
 std::vector<std::string> check_certificates(const config::Config& config) {
@@ -74,11 +74,8 @@ int main(int argc, char** argv) {
     ::unsetenv("SAOLA_ROLE");
     return saola::run_role(copy);
   }
-  const std::string program = argc > 0 ? argv[0] : "saola";
   saola::cli::Actions actions;
-  actions.serve = [&program](const saola::config::Config& config) {
-    return saola::serve(config, program);
-  };
+  actions.serve = saola::serve;
   actions.import_app = saola::backend::check_import;
   actions.check_certificates = saola::check_certificates;
   actions.check_access_format = saola::check_access_format;

@@ -27,17 +27,17 @@ bool path_matches(const config::Route& route, std::string_view path) {
 
 }  // namespace
 
-Router::Router(const config::Config& config) : config_(config) {
+Router::Router(const config::Config& config) : config_(&config) {
   if (config.apps.size() == 1) only_app_ = config.apps.begin()->first;
 }
 
 RouteMatch Router::match(std::string_view host, std::string_view path) const {
   RouteMatch match;
-  if (config_.routes.empty()) {
+  if (config_->routes.empty()) {
     match.app = only_app_;
     return match;
   }
-  for (const auto& route : config_.routes) {
+  for (const auto& route : config_->routes) {
     if (!host_matches(route.host, host) || !path_matches(route, path)) continue;
     match.route = &route;
     if (!route.redirect.empty()) return match;

@@ -17,6 +17,7 @@ struct RouteMatch {
 
 class Router {
  public:
+  Router() = default;
   // `config` outlives the router.
   explicit Router(const config::Config& config);
 
@@ -25,7 +26,7 @@ class Router {
   RouteMatch match(std::string_view host, std::string_view path) const;
 
  private:
-  const config::Config& config_;
+  const config::Config* config_ = nullptr;
   std::string only_app_;
 };
 

@@ -29,6 +29,11 @@ class SpoolSpace {
     return true;
   }
   void give_back(std::uint64_t bytes) { used_ -= bytes; }
+  // For files that are made from now on; what is taken stays taken.
+  void configure(std::string directory, std::uint64_t limit_bytes) {
+    directory_ = std::move(directory);
+    limit_ = limit_bytes;
+  }
   std::uint64_t used() const { return used_; }
   const std::string& directory() const { return directory_; }
 

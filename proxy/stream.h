@@ -35,8 +35,9 @@ class Stream {
   // read has emptied the socket and spares the second system call until then.
   virtual void on_readable() = 0;
 
-  // Drives the TLS handshake and sends its flights; kOk when there is none to do (any more). Session
-  // tickets may be left for the first flush() when a request is there already: call read() next.
+  // Drives the TLS handshake and sends its flights; kOk when there is none to do (any more).
+  // Session tickets may be left for the first flush() when a request is there already: call read()
+  // next.
   virtual StreamStatus handshake() = 0;
 
   virtual ReadResult read(std::span<char> space) = 0;

@@ -53,7 +53,7 @@ struct TlsContext::State {
   std::vector<SslContextPtr> contexts;  // one for each set of hosts->sets()
   std::unordered_map<const X509*, std::size_t> pair_of_leaf;
   std::unordered_map<const SSL_CTX*, std::size_t> set_of_context;
-  std::unique_ptr<TicketKeys> tickets;
+  std::shared_ptr<TicketKeys> tickets;
   std::string alpn;
   std::vector<Expiry> expiries;
   std::vector<std::string> warnings;
@@ -212,6 +212,12 @@ Result<std::unique_ptr<TlsContext>> TlsContext::create(const config::Tls& tls,
 
 TlsContext::TlsContext(std::unique_ptr<State> state) : state_(std::move(state)) {}
 TlsContext::~TlsContext() = default;
+
+void TlsContext::share_ticket_keys(const TlsContext& before) {
+  if (state_->tickets != nullptr && before.state_->tickets != nullptr) {
+    state_->tickets = before.state_->tickets;
+  }
+}
 
 void TlsContext::rotate_ticket_keys(std::chrono::steady_clock::time_point now) {
   if (state_->tickets != nullptr) state_->tickets->rotate(now);

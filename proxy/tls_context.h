@@ -33,6 +33,9 @@ class TlsContext {
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
 
+  // Clients of `before` may resume their sessions here: both use the same ticket keys from now on.
+  void share_ticket_keys(const TlsContext& before);
+
   // Renews the ticket keys when they are old; the last two stay valid for decryption. Call about
   // once a minute.
   void rotate_ticket_keys(std::chrono::steady_clock::time_point now);

@@ -71,6 +71,7 @@ void Upstream::dispatch_waiting() {
 
 void Upstream::on_slot_free(WorkerConnection& worker) {
   if (!queue_.empty()) dispatch_waiting();
+  if (leaving_) leave_if_done();
   if (worker.load.outstanding == 0) {
     if (!worker.load.accepts) return report_if_idle(worker);
     // Idle while others hold what they have not begun: look at once, not at the next tick.
@@ -138,10 +139,11 @@ void Upstream::expire_queue() {
 // ---- workers -----------------------------------------------------------------------------------
 
 void Upstream::add_worker(const ipc::WorkerAdd& facts, UniqueFd socket, ipc::ClaimTable claims) {
-  whole_requests_ = facts.whole_requests;
+  if (!facts.standby) whole_requests_ = facts.whole_requests;
   auto worker = std::make_unique<WorkerConnection>(services_, *this, facts, std::move(socket),
                                                    std::move(claims));
   worker->load.prefetch = static_cast<std::uint32_t>(app_.prefetch);
+  worker->load.accepts = !facts.standby;
   loads_.push_back(&worker->load);
   workers_.push_back(std::move(worker));
   dispatch_waiting();
@@ -166,11 +168,42 @@ void Upstream::drain_worker(std::uint32_t worker_id) {
   if (worker->load.outstanding == 0) report_if_idle(*worker);
 }
 
+void Upstream::commit(std::uint32_t generation, const config::App* app) {
+  leaving_ = app == nullptr;
+  if (leaving_) return leave_if_done();
+  app_ = *app;
+  std::vector<std::uint32_t> old;
+  for (auto& worker : workers_) {
+    if (worker->generation() != generation) {
+      old.push_back(worker->id());
+      continue;
+    }
+    worker->load.accepts = !worker->broken();
+    worker->load.prefetch = static_cast<std::uint32_t>(app_.prefetch);
+    whole_requests_ = worker->whole_requests();
+  }
+  for (const std::uint32_t id : old) drain_worker(id);
+  dispatch_waiting();
+}
+
+// Nobody sends it anything any more; its workers go when nothing waits for them.
+void Upstream::leave_if_done() {
+  if (!queue_.empty()) return;
+  std::vector<std::uint32_t> all;
+  for (auto& worker : workers_) {
+    if (worker->oldest_unclaimed() != Clock::time_point::max()) return;
+    all.push_back(worker->id());
+  }
+  for (const std::uint32_t id : all) drain_worker(id);
+}
+
 void Upstream::report_if_idle(WorkerConnection& worker) {
   if (!worker.broken()) events_.on_worker_idle(worker.id());
 }
 
 void Upstream::remove_worker(std::uint32_t worker_id) {
+  // What it sent before it ended is still answers.
+  if (WorkerConnection* worker = find(worker_id)) worker->receive_all();
   if (WorkerConnection* worker = find(worker_id)) retire(*worker);
 }
 

@@ -39,10 +39,18 @@ class Upstream {
   void enqueue(Exchange& exchange);
   void remove(Exchange& exchange) { queue_.remove(exchange); }
 
+  // One that stands by gets nothing before commit().
   void add_worker(const ipc::WorkerAdd& facts, UniqueFd socket, ipc::ClaimTable claims);
   void drain_worker(std::uint32_t worker_id);
+  // Workers of this generation get the requests from now on, the others only finish what they have.
+  // `app`: the new settings; null: the app is configured no more, and its workers first do what
+  // still waits for them.
+  void commit(std::uint32_t generation, const config::App* app);
   // The process has ended. Does nothing for a worker that is gone already.
   void remove_worker(std::uint32_t worker_id);
+
+  // Null: none of that id.
+  WorkerConnection* find(std::uint32_t worker_id);
 
   // From WorkerConnection.
   void on_slot_free(WorkerConnection& worker);
@@ -61,13 +69,13 @@ class Upstream {
   void watch_progress();
   void expire_queue();
   void watch_deadline();
-  WorkerConnection* find(std::uint32_t worker_id);
   void retire(WorkerConnection& worker);
   void report_if_idle(WorkerConnection& worker);
+  void leave_if_done();
 
   EdgeServices& services_;
   const std::string name_;
-  const config::App& app_;
+  config::App app_;
   Events events_;
   ExchangeQueue queue_;
   std::vector<std::unique_ptr<WorkerConnection>> workers_;
@@ -78,6 +86,7 @@ class Upstream {
   std::size_t turn_ = 0;
   bool whole_requests_ = false;
   bool dispatching_ = false;
+  bool leaving_ = false;  // configured no more
 };
 
 }  // namespace saola::proxy

@@ -89,7 +89,8 @@ void WorkerConnection::send(Exchange& exchange) {
     return;
   }
   ipc::encode_request(out_.begin_head(), meta, services_.fields);
-  out_.end_head(ipc::FrameType::kRequest, body == nullptr ? std::uint8_t{ipc::kEnd} : std::uint8_t{0}, stream);
+  out_.end_head(ipc::FrameType::kRequest,
+                body == nullptr ? std::uint8_t{ipc::kEnd} : std::uint8_t{0}, stream);
   exchange.pump_body();
 }
 
@@ -171,7 +172,11 @@ void WorkerConnection::flush() {
     if (sent < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ETOOMANYREFS) {
-        return fail(system_error("send to worker", errno).message);
+        const Error error = system_error("send to worker", errno);
+        // It has ended, maybe after answers that are still to be read.
+        out_.clear();
+        receive_all();
+        return fail(error.message);
       }
       return watcher_.watch(IoWatcher::kRead | IoWatcher::kWrite);
     }
@@ -188,23 +193,38 @@ void WorkerConnection::on_ready(void* self, short what) {
   if ((what & IoWatcher::kWrite) != 0) worker.flush();
 }
 
-void WorkerConnection::receive() {
+void WorkerConnection::receive_all() {
+  while (!broken_ && receive()) {
+  }
+}
+
+bool WorkerConnection::receive() {
   for (int round = 0; round < kReadsPerTurn && !broken_; ++round) {
     const auto space = decoder_.prepare();
     const auto got = ::recv(socket_.get(), space.data(), space.size(), MSG_DONTWAIT);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
-    if (got < 0) return fail(system_error("receive from worker", errno).message);
-    if (got == 0) return fail("the worker closed its connection");
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
+    if (got < 0) {
+      fail(system_error("receive from worker", errno).message);
+      return false;
+    }
+    if (got == 0) {
+      fail("the worker closed its connection");
+      return false;
+    }
     decoder_.commit(static_cast<std::size_t>(got));
     while (!broken_) {
       const auto frame = decoder_.next();
       if (!frame) break;
       handle(*frame);
     }
-    if (decoder_.failed()) return fail("the worker sent a malformed frame");
-    if (static_cast<std::size_t>(got) < space.size()) return;
+    if (decoder_.failed()) {
+      fail("the worker sent a malformed frame");
+      return false;
+    }
+    if (static_cast<std::size_t>(got) < space.size()) return true;
   }
+  return !broken_;
 }
 
 void WorkerConnection::handle(const ipc::Frame& frame) {

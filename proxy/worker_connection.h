@@ -48,6 +48,9 @@ class WorkerConnection final : public Deletable {
   // At the end of a turn: one writev for all frames.
   void flush();
 
+  // Takes in all that has arrived. The worker may be found broken, and be gone, after it.
+  void receive_all();
+
   // The connection is no more: every exchange is told, with what the claim table says of it.
   void fail_all();
 
@@ -69,7 +72,8 @@ class WorkerConnection final : public Deletable {
   };
 
   static void on_ready(void* self, short what);
-  void receive();
+  // False: nothing more is there.
+  bool receive();
   void handle(const ipc::Frame& frame);
   void handle_stream(const ipc::Frame& frame);
   void release(Slot& slot);

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <optional>
 #include <ostream>
+#include <sstream>
 #include <utility>
 
 #include "common/cli/checks.h"
@@ -127,7 +128,14 @@ int serve(const FileOptions& options, const Invocation& invocation, const Action
   const auto config = load(options, invocation);
   if (!config) return kExitConfiguration;
   print_warnings(*invocation.err, *config);
-  return actions.serve(*config);
+  return actions.serve(*config, [&options, &invocation]() -> Result<config::Config> {
+    std::ostringstream problems;
+    Invocation again = invocation;
+    again.err = &problems;
+    auto loaded = load(options, again);
+    if (!loaded) return fail(problems.str());
+    return *std::move(loaded);
+  });
 }
 
 int check(const FileOptions& options, const Invocation& invocation, const Actions& actions) {

@@ -27,10 +27,14 @@ inline constexpr int kExitUsage = 2;          // bad command line
 inline constexpr int kExitApplication = 3;    // the app could not be loaded
 inline constexpr int kExitConfiguration = 4;  // bad configuration
 
+// Reads the configuration anew from where it came from, for a reload; an error has everything that
+// is wrong, one problem per line.
+using LoadAgain = std::function<Result<config::Config>()>;
+
 // What main() brings from the other sides.
 struct Actions {
   // Runs until stopped; returns the exit code.
-  std::function<int(const config::Config&)> serve;
+  std::function<int(const config::Config&, const LoadAgain& load)> serve;
   // Loads the apps as a worker would and prints what is wrong; kExitOk or kExitApplication.
   std::function<int(const config::Config&)> import_app;
   // What is wrong with the certificates and keys of the TLS listeners: files that cannot be read,

@@ -62,7 +62,10 @@ int run_dropin(const Invocation& invocation, const Actions& actions) {
   if (!problems.empty()) return dropin->check_config ? kExitFailed : kExitConfiguration;
   if (dropin->print_config) print_effective(*dropin, *invocation.out);
   if (dropin->check_config) return check(*dropin, invocation, actions);
-  return dropin->print_config ? kExitOk : actions.serve(dropin->config);
+  if (dropin->print_config) return kExitOk;
+  // The flags cannot change while the server runs: a reload imports the application anew.
+  return actions.serve(dropin->config,
+                       [&dropin] { return Result<config::Config>(dropin->config); });
 }
 
 }  // namespace saola::cli

@@ -49,6 +49,11 @@ void Child::send(const ipc::ControlMessage& message, const std::vector<int>& fds
   watch();
 }
 
+void Child::retire(Clock::time_point deadline) {
+  drain_deadline_ = deadline + WorkerLifecycle::kCutGrace;
+  carry_out(lifecycle_.retire(loop_.now(), deadline));
+}
+
 void Child::drain(Clock::time_point deadline) {
   drain_deadline_ = deadline;
   carry_out(lifecycle_.drain(loop_.now(), deadline + kDrainSlack));
@@ -60,6 +65,13 @@ void Child::give_up(const std::string& why, Clock::duration grace) {
   const auto action = lifecycle_.give_up(loop_.now(), grace);
   if (action != WorkerAction::kNone) log_.warning("{} (pid {}): {}", name_, pid_, why);
   carry_out(action);
+}
+
+void Child::kill(const std::string& why) {
+  if (lifecycle_.kill() == WorkerAction::kNone) return;
+  log_.error("{} (pid {}): {}; killing it", name_, pid_, why);
+  launcher_.send_signal(pid_, SIGKILL);
+  arm();
 }
 
 void Child::carry_out(WorkerAction action) {

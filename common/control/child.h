@@ -44,12 +44,17 @@ class Child final : public Deletable {
 
   void send(const ipc::ControlMessage& message, const std::vector<int>& fds = {});
 
+  // The edge sends it nothing more; call drain() when it is idle. At `deadline` it is drained by
+  // itself.
+  void retire(Clock::time_point deadline);
   // The child is told to finish by `deadline`; what it says then may take kDrainSlack more to
   // arrive.
   void drain(Clock::time_point deadline);
   void stop(Clock::duration grace = WorkerLifecycle::kStopGrace);
   // Something that it cannot live on with happened to it: see WorkerLifecycle::give_up().
   void give_up(const std::string& why, Clock::duration grace);
+  // Nothing can be expected of it any more.
+  void kill(const std::string& why);
 
   const WorkerLifecycle& lifecycle() const { return lifecycle_; }
   const std::string& name() const { return name_; }

@@ -11,38 +11,49 @@ namespace {
 
 double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
+// In the order of EdgeInit and EdgePrepare.
+std::vector<int> descriptors(const Generation& generation, const UniqueFd& scoreboard) {
+  std::vector<int> fds{generation.edge_start.get(), scoreboard.get(), generation.logs.error.get()};
+  if (generation.logs.access) fds.push_back(generation.logs.access.get());
+  const auto listeners = generation.sockets.descriptors();
+  fds.insert(fds.end(), listeners.begin(), listeners.end());
+  return fds;
+}
+
+std::uint32_t listener_count(const Generation& generation) {
+  return static_cast<std::uint32_t>(generation.sockets.sockets().size());
+}
+
 }  // namespace
 
 EdgeKeeper::EdgeKeeper(EventLoop& loop, Launcher& launcher, const Logger& log,
-                       const config::Config& config, const SupervisionFiles& files,
+                       const UniqueFd& scoreboard, std::shared_ptr<const Generation> generation,
                        Observer& observer)
     : loop_(loop),
       launcher_(launcher),
       log_(log),
-      files_(files),
+      scoreboard_(scoreboard),
+      generation_(std::move(generation)),
       observer_(observer),
-      restart_(loop, on_restart, this) {
-  for (const auto& [name, app] : config.apps) {
-    if (app.process_name.empty()) continue;
-    title_ += " [" + app.process_name + "]";
-    break;
+      restart_(loop, on_restart, this) {}
+
+std::string EdgeKeeper::title() const {
+  for (const auto& [name, app] : generation_->config.apps) {
+    if (!app.process_name.empty()) return "saola: edge [" + app.process_name + "]";
   }
+  return "saola: edge";
 }
 
 void EdgeKeeper::start() {
   if (child_ != nullptr || leaving_) return;
   child_ = std::make_unique<Child>(loop_, launcher_, log_, static_cast<Child::Owner&>(*this),
                                    "edge", kBootTimeout);
-  if (auto launched = child_->launch(title_, "edge"); !launched) {
+  if (auto launched = child_->launch(title(), "edge"); !launched) {
     child_.reset();
     return launch_failed(launched.error().message);
   }
-  std::vector<int> fds{files_.edge_start.get(), files_.scoreboard.get(), files_.error_log.get()};
-  if (files_.access_log) fds.push_back(files_.access_log.get());
-  fds.insert(fds.end(), files_.listeners.begin(), files_.listeners.end());
-  child_->send(
-      ipc::EdgeInit{files_.access_log.valid(), static_cast<std::uint32_t>(files_.listeners.size())},
-      fds);
+  const auto fds = descriptors(*generation_, scoreboard_);
+  child_->send(ipc::EdgeInit{generation_->logs.access.valid(), listener_count(*generation_)}, fds);
 }
 
 void EdgeKeeper::launch_failed(const std::string& reason) {
@@ -66,11 +77,35 @@ void EdgeKeeper::remove_worker(std::uint32_t worker_id) {
   if (child_ != nullptr) child_->send(ipc::WorkerRemove{worker_id});
 }
 
+void EdgeKeeper::drain_worker(std::uint32_t worker_id) {
+  if (child_ != nullptr) child_->send(ipc::WorkerDrain{worker_id});
+}
+
+void EdgeKeeper::probe(std::uint32_t worker_id, const std::string& host, const std::string& path) {
+  if (child_ != nullptr) child_->send(ipc::WorkerProbe{worker_id, host, path});
+}
+
 void EdgeKeeper::reopen_logs() {
   if (child_ == nullptr) return;
-  std::vector<int> fds{files_.error_log.get()};
-  if (files_.access_log) fds.push_back(files_.access_log.get());
-  child_->send(ipc::ReopenLogs{files_.access_log.valid()}, fds);
+  const LogFiles& logs = generation_->logs;
+  std::vector<int> fds{logs.error.get()};
+  if (logs.access) fds.push_back(logs.access.get());
+  child_->send(ipc::ReopenLogs{logs.access.valid()}, fds);
+}
+
+void EdgeKeeper::prepare(const Generation& next) {
+  if (child_ == nullptr) return;
+  child_->send(ipc::EdgePrepare{next.number, next.logs.access.valid(), listener_count(next)},
+               descriptors(next, scoreboard_));
+}
+
+void EdgeKeeper::commit(std::shared_ptr<const Generation> next) {
+  generation_ = std::move(next);
+  if (child_ != nullptr) child_->send(ipc::EdgeCommit{generation_->number});
+}
+
+void EdgeKeeper::abandon(const Generation& next) {
+  if (child_ != nullptr) child_->send(ipc::EdgeAbandon{next.number});
 }
 
 void EdgeKeeper::drain(Clock::duration timeout) {
@@ -96,8 +131,21 @@ void EdgeKeeper::child_said(Child& child, ipc::ControlMessage& message) {
   if (const auto* lost = std::get_if<ipc::WorkerLost>(&message)) {
     return observer_.worker_wire_lost(lost->worker_id, lost->reason);
   }
-  // Tells of the end of a WorkerDrain, which nothing sends yet.
-  if (std::holds_alternative<ipc::WorkerIdle>(message)) return;
+  if (const auto* idle = std::get_if<ipc::WorkerIdle>(&message)) {
+    return observer_.worker_idle(idle->worker_id);
+  }
+  if (const auto* overdue = std::get_if<ipc::WorkerOverdue>(&message)) {
+    return observer_.worker_overdue(overdue->worker_id, overdue->reason);
+  }
+  if (const auto* probed = std::get_if<ipc::WorkerProbed>(&message)) {
+    return observer_.worker_probed(probed->worker_id, probed->status);
+  }
+  if (const auto* prepared = std::get_if<ipc::EdgePrepared>(&message)) {
+    return observer_.edge_prepared(prepared->generation, {});
+  }
+  if (const auto* refused = std::get_if<ipc::EdgeRefused>(&message)) {
+    return observer_.edge_prepared(refused->generation, fail(refused->reason));
+  }
   if (const auto* failed = std::get_if<ipc::BootFailed>(&message)) {
     if (child.lifecycle().state() != WorkerState::kBooting) return;
     if (!ever_ready_) return observer_.edge_failed(failed->reason, true);
@@ -127,9 +175,8 @@ void EdgeKeeper::child_exited(Child& child, int wait_status) {
   const std::string next =
       wait == Clock::duration::zero() ? "at once" : fmt::format("in {:.1f} s", seconds(wait));
   log_.error("{}; a new edge starts {}{}", who, next,
-             was_ready ? ", and new workers with it: the connections to the old ones were the "
-                         "edge's"
-                       : "");
+             was_ready ? "; its connections are lost, the workers are not" : "");
+  ++restarts_;
   restart_.start(std::chrono::ceil<std::chrono::microseconds>(wait));
   if (was_ready) return observer_.edge_lost();
   failed_before_ready(describe_exit(wait_status));

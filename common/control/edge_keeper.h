@@ -1,13 +1,13 @@
-// EdgeKeeper: keeps one edge running on the sockets that the supervisor holds.
+// EdgeKeeper: keeps one edge running on the sockets that the supervisor holds, and takes a new
+// configuration to it in two phases.
 #pragma once
 
 #include <memory>
 #include <string>
 
-#include "common/config/config.h"
 #include "common/control/child.h"
+#include "common/control/generation.h"
 #include "common/control/restart_policy.h"
-#include "common/control/supervision_files.h"
 
 namespace saola::control {
 
@@ -26,20 +26,36 @@ class EdgeKeeper final : private Child::Owner {
     // After drain() or stop(): no process is left.
     virtual void edge_gone() = 0;
     virtual void worker_wire_lost(std::uint32_t worker_id, const std::string& reason) = 0;
+    // A worker that leaves has nothing left; a request of a worker ignores its time-out.
+    virtual void worker_idle(std::uint32_t worker_id) = 0;
+    virtual void worker_overdue(std::uint32_t worker_id, const std::string& reason) = 0;
+    // The answer to probe(); `status` 0: none.
+    virtual void worker_probed(std::uint32_t worker_id, std::uint32_t status) = 0;
+    // The answer to prepare().
+    virtual void edge_prepared(std::uint32_t generation, const Result<void>& outcome) = 0;
   };
 
   // Nothing in an edge's start takes long.
   static constexpr std::chrono::seconds kBootTimeout{30};
   static constexpr int kFirstAttempts = 5;
 
-  EdgeKeeper(EventLoop& loop, Launcher& launcher, const Logger& log, const config::Config& config,
-             const SupervisionFiles& files, Observer& observer);
+  // `scoreboard`: its memory file. References outlive the keeper.
+  EdgeKeeper(EventLoop& loop, Launcher& launcher, const Logger& log, const UniqueFd& scoreboard,
+             std::shared_ptr<const Generation> generation, Observer& observer);
 
   void start();
   // Messages about workers; dropped when there is no edge (it will be told of new ones).
   void add_worker(const ipc::WorkerAdd& worker, int wire, int claims);
+  void drain_worker(std::uint32_t worker_id);
   void remove_worker(std::uint32_t worker_id);
+  void probe(std::uint32_t worker_id, const std::string& host, const std::string& path);
   void reopen_logs();
+
+  // A configuration beside the one in use; edge_prepared() follows, or edge_lost().
+  void prepare(const Generation& next);
+  // From now on `next` is what the edge, and every edge that replaces it, runs with.
+  void commit(std::shared_ptr<const Generation> next);
+  void abandon(const Generation& next);
 
   // Stops accepting, finishes what it has; then edge_drained() or, if it ended instead,
   // edge_gone().
@@ -47,7 +63,8 @@ class EdgeKeeper final : private Child::Owner {
   // Ends it; then edge_gone(), at once if none runs.
   void stop(Clock::duration grace);
 
-  bool present() const { return child_ != nullptr; }
+  pid_t pid() const { return child_ != nullptr ? child_->pid() : 0; }
+  std::uint64_t restarts() const { return restarts_; }
 
  private:
   void child_said(Child& child, ipc::ControlMessage& message) override;
@@ -55,18 +72,20 @@ class EdgeKeeper final : private Child::Owner {
   void launch_failed(const std::string& reason);
   void failed_before_ready(const std::string& reason);
   static void on_restart(void* self);
+  std::string title() const;
 
   EventLoop& loop_;
   Launcher& launcher_;
   const Logger& log_;
-  const SupervisionFiles& files_;
+  const UniqueFd& scoreboard_;
+  std::shared_ptr<const Generation> generation_;
   Observer& observer_;
-  std::string title_ = "saola: edge";
   std::unique_ptr<Child> child_;
   RestartPolicy policy_;
   Timer restart_;
   bool ever_ready_ = false;
   bool leaving_ = false;
+  std::uint64_t restarts_ = 0;
 };
 
 }  // namespace saola::control

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -180,10 +181,10 @@ Result<void> clear_stale(const std::string& path, const SockAddress& address) {
   return {};
 }
 
-}  // namespace
+using Socket = ListenSockets::Socket;
 
-Result<UniqueFd> ListenSockets::open_unix(const std::string& path, const config::Listen& listen,
-                                          const Credentials& owner) {
+Result<UniqueFd> open_unix(const std::string& path, const config::Listen& listen,
+                           const Credentials& owner, Socket& socket) {
   const auto address = unix_address(path);
   if (!address) return Unexpected{address.error()};
   if (auto cleared = clear_stale(path, *address); !cleared) return Unexpected{cleared.error()};
@@ -193,7 +194,9 @@ Result<UniqueFd> ListenSockets::open_unix(const std::string& path, const config:
   }
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) return Unexpected{system_error("unix:" + path, errno)};
-  files_.push_back({path, info.st_dev, info.st_ino});
+  socket.path = path;
+  socket.device = info.st_dev;
+  socket.inode = info.st_ino;
   // Nobody can connect before listen(), so nobody sees another mode or owner than these.
   if (owner.change && ::lchown(path.c_str(), owner.uid, owner.gid) != 0) {
     return Unexpected{system_error("change the owner of unix:" + path, errno)};
@@ -205,30 +208,55 @@ Result<UniqueFd> ListenSockets::open_unix(const std::string& path, const config:
   return fd;
 }
 
-Result<ListenSockets::Socket> ListenSockets::open_one(const config::Config& config,
-                                                      const config::Listen& listen,
-                                                      const Credentials& owner) {
+Result<std::shared_ptr<Socket>> open_one(const config::Config& config, const config::Listen& listen,
+                                         const Credentials& owner) {
   const auto address = config::parse_address(listen.address);
   if (!address) return Unexpected{address.error()};
+  auto socket = std::make_shared<Socket>();
   auto fd = [&]() -> Result<UniqueFd> {
     switch (address->kind) {
       case config::Address::Kind::kInet:
         return open_inet(*address, listen);
       case config::Address::Kind::kUnix:
-        return open_unix(config::resolve_path(config, address->path), listen, owner);
+        return open_unix(config::resolve_path(config, address->path), listen, owner, *socket);
       case config::Address::Kind::kFd:
         return open_inherited(address->fd, listen);
     }
     SAOLA_UNREACHABLE();
   }();
   if (!fd) return Unexpected{std::move(fd).error()};
-  if (address->kind == config::Address::Kind::kFd) inherited_.push_back(address->fd);
-  std::string shown = show_bound(*fd, listen.tls.has_value());
-  return Socket{*std::move(fd), std::move(shown)};
+  if (address->kind == config::Address::Kind::kFd) socket->inherited = address->fd;
+  socket->fd = *std::move(fd);
+  socket->address = listen.address;
+  socket->ipv6_only = listen.ipv6_only;
+  socket->shown = show_bound(socket->fd, listen.tls.has_value());
+  return socket;
 }
 
+// A bound socket takes on what a new configuration says of it, as far as that is possible.
+Result<void> adapt(Socket& socket, const config::Listen& listen) {
+  if (socket.ipv6_only != listen.ipv6_only) {
+    return fail(
+        fmt::format("{}: ipv6_only of an open socket cannot be changed; restart to change "
+                    "it",
+                    listen.address));
+  }
+  if (!socket.path.empty() && ::chmod(socket.path.c_str(), static_cast<mode_t>(listen.mode)) != 0) {
+    return Unexpected{system_error("change the mode of unix:" + socket.path, errno)};
+  }
+  // On a socket that listens it only sets the length of its queue.
+  if (socket.inherited < 0 && ::listen(socket.fd.get(), listen.backlog) != 0) {
+    return Unexpected{system_error("listen on " + listen.address, errno)};
+  }
+  socket.shown = show_bound(socket.fd, listen.tls.has_value());
+  return {};
+}
+
+}  // namespace
+
 Result<ListenSockets, std::vector<std::string>> ListenSockets::open(const config::Config& config,
-                                                                    const Credentials& owner) {
+                                                                    const Credentials& owner,
+                                                                    const ListenSockets* before) {
   ListenSockets opened;
   std::vector<std::string> problems;
   if (config.listen.size() > kMost) {
@@ -236,9 +264,18 @@ Result<ListenSockets, std::vector<std::string>> ListenSockets::open(const config
         fmt::format("{} listeners; at most {} are possible", config.listen.size(), kMost));
     return Unexpected{std::move(problems)};
   }
+  // Each is taken once: several may have asked for any port of one address.
+  auto kept = before != nullptr ? before->sockets_ : std::vector<std::shared_ptr<Socket>>();
   for (const auto& listen : config.listen) {
-    auto socket = opened.open_one(config, listen, owner);
-    if (socket) {
+    const auto same = std::find_if(kept.begin(), kept.end(), [&listen](const auto& socket) {
+      return socket != nullptr && socket->address == listen.address;
+    });
+    if (same != kept.end()) {
+      if (auto adapted = adapt(**same, listen); !adapted) {
+        problems.push_back(adapted.error().message);
+      }
+      opened.sockets_.push_back(std::exchange(*same, nullptr));
+    } else if (auto socket = open_one(config, listen, owner)) {
       opened.sockets_.push_back(*std::move(socket));
     } else {
       problems.push_back(std::move(socket).error().message);
@@ -248,28 +285,35 @@ Result<ListenSockets, std::vector<std::string>> ListenSockets::open(const config
   return opened;
 }
 
-ListenSockets::~ListenSockets() { remove_files(); }
-
-void ListenSockets::close() {
-  sockets_.clear();
-  // Not closed but pointed elsewhere: the number may be 0, 1 or 2.
-  const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  for (const int number : inherited_) {
-    if (null) ::dup3(null.get(), number, number > STDERR_FILENO ? O_CLOEXEC : 0);
-  }
-  inherited_.clear();
-  remove_files();
+std::vector<int> ListenSockets::descriptors() const {
+  std::vector<int> numbers;
+  for (const auto& socket : sockets_) numbers.push_back(socket->fd.get());
+  return numbers;
 }
 
-void ListenSockets::remove_files() {
-  for (const auto& file : files_) {
-    struct stat info {};
-    if (::lstat(file.path.c_str(), &info) == 0 && info.st_dev == file.device &&
-        info.st_ino == file.inode) {
-      ::unlink(file.path.c_str());
-    }
+std::vector<std::string> ListenSockets::addresses() const {
+  std::vector<std::string> shown;
+  for (const auto& socket : sockets_) shown.push_back(socket->shown);
+  return shown;
+}
+
+void ListenSockets::close() {
+  // Not closed but pointed elsewhere: the number may be 0, 1 or 2.
+  const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (const auto& socket : sockets_) {
+    const int number = socket->inherited;
+    if (number < 0 || socket.use_count() > 1 || !null) continue;
+    ::dup3(null.get(), number, number > STDERR_FILENO ? O_CLOEXEC : 0);
   }
-  files_.clear();
+  sockets_.clear();
+}
+
+ListenSockets::Socket::~Socket() {
+  struct stat info {};
+  if (!path.empty() && ::lstat(path.c_str(), &info) == 0 && info.st_dev == device &&
+      info.st_ino == inode) {
+    ::unlink(path.c_str());
+  }
 }
 
 }  // namespace saola::control

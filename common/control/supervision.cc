@@ -1,5 +1,7 @@
 #include "common/control/supervision.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -16,55 +18,78 @@ double seconds(Clock::duration duration) { return std::chrono::duration<double>(
 }  // namespace
 
 Supervision::Supervision(EventLoop& loop, Launcher& launcher, const Logger& log,
-                         const StartReport& report, const config::Config& config,
-                         const SupervisionFiles& files, ipc::Scoreboard& scoreboard,
-                         std::vector<std::string> addresses, std::function<void()> stop_listening)
+                         const StartReport& report, const UniqueFd& scoreboard_file,
+                         ipc::Scoreboard& scoreboard, std::shared_ptr<Generation> first,
+                         SupervisionSource& source)
     : loop_(loop),
       log_(log),
       report_(report),
-      config_(config),
-      addresses_(std::move(addresses)),
-      stop_listening_(std::move(stop_listening)),
+      source_(source),
       started_at_(std::chrono::steady_clock::now()),
-      edge_(loop, launcher, log, config, files, *this),
-      pool_(loop, launcher, log, config, files, scoreboard, *this) {}
+      generation_(std::move(first)),
+      edge_(loop, launcher, log, scoreboard_file, generation_, *this),
+      ground_{loop, launcher, log, scoreboard_file, scoreboard, numbers_},
+      pool_(std::make_unique<WorkerPool>(ground_, generation_, WorkerPool::Duty::kServe, counters_,
+                                         static_cast<WorkerPool::Observer&>(*this))),
+      last_generation_(generation_->number),
+      timer_(loop, on_timer, this),
+      reload_timer_(loop, on_reload_timer, this),
+      next_reload_timer_(loop, on_next_reload, this) {}
+
+Supervision::~Supervision() = default;
 
 int Supervision::run() {
   if (!done_) loop_.run();
   return exit_code_;
 }
 
+std::vector<WorkerPool*> Supervision::pools() const {
+  std::vector<WorkerPool*> all{pool_.get()};
+  for (const auto& pool : old_pools_) all.push_back(pool.get());
+  if (reload_ && reload_->pool) all.push_back(reload_->pool.get());
+  return all;
+}
+
 // --- coming up -----------------------------------------------------------------------------------
 
 void Supervision::edge_ready() {
   if (!std::exchange(shown_, true)) {
-    for (const auto& address : addresses_) log_.info("listening on {}", address);
-  } else {
-    log_.info("a new edge listens");
+    for (const auto& address : generation_->sockets.addresses()) {
+      log_.info("listening on {}", address);
+    }
+    return pool_->start();
   }
-  pool_.start();
+  log_.info("a new edge listens");
+  for (WorkerPool* pool : pools()) pool->edge_ready();
 }
 
 void Supervision::worker_ready(const ipc::WorkerAdd& worker, int wire, int claims) {
   edge_.add_worker(worker, wire, claims);
 }
 
-void Supervision::all_ready() {
+void Supervision::worker_leaves(std::uint32_t worker_id) { edge_.drain_worker(worker_id); }
+
+void Supervision::all_ready(WorkerPool& pool) {
+  if (reload_ && reload_->pool.get() == &pool) return probe_or_commit();
+  if (&pool != pool_.get()) return;
   if (phase_ != Phase::kStarting) {
-    log_.info("all workers serve again: {}", pool_.describe());
+    log_.info("all workers serve again: {}", pool.describe());
     return;
   }
   phase_ = Phase::kServing;
+  ready_ = true;
   log_.info("ready after {:.2f} s: {}", seconds(std::chrono::steady_clock::now() - started_at_),
-            pool_.describe());
+            pool.describe());
 }
 
 void Supervision::edge_failed(const std::string& reason, bool its_words) {
   fail_start(its_words ? kExitConfig : kExitFailed, "the edge cannot start: " + reason);
 }
 
-void Supervision::app_failed(const std::string& app, const std::string& reason) {
-  fail_start(kExitApp, "app '" + app + "' cannot be loaded: " + reason);
+void Supervision::app_failed(WorkerPool& pool, const std::string& app, const std::string& reason) {
+  const std::string problem = "app '" + app + "' cannot be loaded: " + reason;
+  if (reload_ && reload_->pool.get() == &pool) return fail_reload(problem);
+  fail_start(kExitApp, problem);
 }
 
 void Supervision::fail_start(int exit_code, const std::string& problem) {
@@ -75,33 +100,71 @@ void Supervision::fail_start(int exit_code, const std::string& problem) {
   stop_at_once(kFailedStartGrace);
 }
 
-// --- deaths --------------------------------------------------------------------------------------
+// --- what the edge says of workers ---------------------------------------------------------------
 
-void Supervision::edge_lost() { pool_.edge_lost(loop_.now() + config_.server.graceful_timeout); }
+void Supervision::edge_lost() {
+  if (reload_) fail_reload("the edge died meanwhile");
+  for (WorkerPool* pool : pools()) pool->edge_lost();
+}
 
 void Supervision::worker_gone(std::uint32_t worker_id) { edge_.remove_worker(worker_id); }
 
 void Supervision::worker_wire_lost(std::uint32_t worker_id, const std::string& reason) {
-  pool_.wire_lost(worker_id, reason);
+  for (WorkerPool* pool : pools()) {
+    if (pool->wire_lost(worker_id, reason)) return;
+  }
+}
+
+void Supervision::worker_idle(std::uint32_t worker_id) {
+  for (WorkerPool* pool : pools()) {
+    if (pool->worker_idle(worker_id)) return;
+  }
+}
+
+void Supervision::worker_overdue(std::uint32_t worker_id, const std::string& reason) {
+  for (WorkerPool* pool : pools()) {
+    if (pool->worker_overdue(worker_id, reason)) return;
+  }
 }
 
 // --- going down ----------------------------------------------------------------------------------
 
-void Supervision::stop(const std::string& why) {
-  if (phase_ >= Phase::kDraining) {
+void Supervision::begin_stop(const std::string& why) {
+  if (phase_ >= Phase::kWaiting) {
     if (phase_ != Phase::kStopping) log_.warning("{}: stopping at once", why);
     return stop_at_once(kAtOnceGrace);
   }
-  const auto grace = config_.server.graceful_timeout;
+  if (reload_) fail_reload("the server stops");
+  const auto grace = server().graceful_timeout;
   if (grace <= grace.zero()) {
     log_.info("{}: stopping", why);
     return stop_at_once(kLastGrace);
   }
+  const auto delay = server().drain_delay;
+  ready_ = false;
+  if (delay > delay.zero() && phase_ == Phase::kServing) {
+    log_.info("{}: not ready any more; stopping gracefully in {:.1f} s (drain_delay)", why,
+              seconds(delay));
+    phase_ = Phase::kWaiting;
+    return timer_.start(delay);
+  }
   log_.info("{}: stopping gracefully, within {:.0f} s", why, seconds(grace));
+  drain_now();
+}
+
+void Supervision::on_timer(void* self) {
+  auto& supervision = *static_cast<Supervision*>(self);
+  if (supervision.phase_ == Phase::kWaiting) supervision.drain_now();
+}
+
+void Supervision::drain_now() {
+  const auto grace = server().graceful_timeout;
   phase_ = Phase::kDraining;
   graceful_deadline_ = loop_.now() + grace;
   edge_.drain(grace);
-  stop_listening_();
+  // Our copies: once the edge has closed its own, clients are refused instead of waiting in a queue
+  // that nobody serves.
+  generation_->sockets.close();
 }
 
 void Supervision::edge_drained() {
@@ -112,13 +175,17 @@ void Supervision::edge_drained() {
 
 void Supervision::drain_workers() {
   phase_ = Phase::kLeaving;
-  pool_.drain_all(std::max(graceful_deadline_, loop_.now() + kLastGrace));
+  const auto deadline = std::max(graceful_deadline_, loop_.now() + kLastGrace);
+  for (WorkerPool* pool : pools()) pool->drain_all(deadline);
 }
 
 void Supervision::stop_at_once(Clock::duration grace) {
+  if (reload_) fail_reload("the server stops");
   phase_ = Phase::kStopping;
+  ready_ = false;
+  timer_.cancel();
   edge_.stop(grace);
-  pool_.stop_all(grace);
+  for (WorkerPool* pool : pools()) pool->stop_all(grace);
 }
 
 void Supervision::edge_gone() {
@@ -127,18 +194,115 @@ void Supervision::edge_gone() {
   finish_if_done();
 }
 
-void Supervision::pool_empty() { finish_if_done(); }
+void Supervision::pool_empty(WorkerPool& pool) {
+  const auto old = std::find_if(old_pools_.begin(), old_pools_.end(),
+                                [&pool](const auto& one) { return one.get() == &pool; });
+  if (old != old_pools_.end()) {
+    log_.info("generation {} has ended", pool.generation().number);
+    loop_.delete_later(std::move(*old));
+    old_pools_.erase(old);
+  }
+  finish_if_done();
+}
 
 void Supervision::finish_if_done() {
-  if (!edge_gone_ || !pool_.empty() || phase_ < Phase::kLeaving || done_) return;
+  if (!edge_gone_ || !pool_->empty() || !old_pools_.empty() || phase_ < Phase::kLeaving || done_) {
+    return;
+  }
   done_ = true;
   log_.info("stopped");
   loop_.stop();
 }
 
-void Supervision::reopen_logs() {
+// --- commands ------------------------------------------------------------------------------------
+
+void Supervision::stop(bool at_once) {
+  if (!at_once) return begin_stop("control socket");
+  log_.info("control socket: stopping at once");
+  stop_at_once(kAtOnceGrace);
+}
+
+Result<std::string> Supervision::drain() {
+  if (phase_ != Phase::kServing) return fail("the server does not serve");
+  ready_ = false;
+  log_.info("not ready any more, as asked; serving goes on until the server is stopped");
+  return std::string("not ready any more");
+}
+
+Result<std::string> Supervision::reopen_logs() {
+  if (auto opened = source_.reopen_logs(*generation_); !opened) return Unexpected{opened.error()};
   edge_.reopen_logs();
-  pool_.reopen_logs();
+  for (WorkerPool* pool : pools()) pool->reopen_logs();
+  return std::string("logs reopened");
+}
+
+Result<std::string> Supervision::scale(const std::string& app, int workers) {
+  if (phase_ != Phase::kServing) return fail("the server does not serve");
+  if (reload_) return fail("a reload is under way; ask again when it is over");
+  return pool_->scale(app, workers);
+}
+
+void Supervision::scale_by(int more) {
+  for (const auto& [name, app] : generation_->config.apps) {
+    const int wanted = pool_->wanted(name) + more;
+    if (wanted < 1) continue;
+    if (const auto scaled = scale(name, wanted); !scaled) {
+      return log_.warning("the number of workers stays: {}", scaled.error().message);
+    }
+  }
+}
+
+void Supervision::recycle(std::uint32_t worker_id, Done done) {
+  if (phase_ != Phase::kServing) return done(fail("the server does not serve"));
+  done(pool_->recycle(worker_id));
+}
+
+void Supervision::dump_stacks(std::optional<std::uint32_t> worker_id, Done done) {
+  int asked = 0;
+  for (WorkerPool* pool : pools()) {
+    asked += pool->dump_stacks(worker_id, "asked for").value_or(0);
+  }
+  if (asked == 0) return done(fail("there is no such worker"));
+  done(fmt::format("the stacks of {} worker{} are in the error log", asked, asked == 1 ? "" : "s"));
+}
+
+void Supervision::upgrade(Done done) { done(fail("not available in this version")); }
+
+Status Supervision::status() const {
+  Status status;
+  status.version = SAOLA_VERSION;
+  status.pid = ::getpid();
+  switch (phase_) {
+    case Phase::kStarting:
+      status.state = "starting";
+      break;
+    case Phase::kServing:
+      status.state = reload_ ? "reloading" : "serving";
+      break;
+    case Phase::kWaiting:
+    case Phase::kDraining:
+    case Phase::kLeaving:
+      status.state = "draining";
+      break;
+    case Phase::kStopping:
+      status.state = "stopping";
+      break;
+  }
+  status.ready = ready_;
+  status.uptime_seconds = seconds(std::chrono::steady_clock::now() - started_at_);
+  status.generation = generation_->number;
+  status.config_path = generation_->config.path;
+  status.addresses = generation_->sockets.addresses();
+  status.edge_pid = edge_.pid();
+  status.edge_restarts = edge_.restarts();
+  for (const WorkerPool* pool : pools()) pool->add_status(status);
+  if (last_reload_) {
+    const auto& [when, outcome] = *last_reload_;
+    status.last_reload =
+        ReloadStatus{seconds(std::chrono::steady_clock::now() - when), outcome.has_value(),
+                     outcome ? *outcome : outcome.error().message};
+  }
+  return status;
 }
 
 }  // namespace saola::control

@@ -2,26 +2,54 @@
 // order in which they come and go. Starts nothing itself (Launcher does) and opens no file.
 //
 //   kStarting    the edge, then the workers; what cannot start ends the whole start
-//   kServing     what dies is replaced
+//   kServing     what dies is replaced; a reload puts a new generation in place of the old one
+//   kWaiting     told to stop: not ready any more, load balancers get drain_delay to notice
 //   kDraining    the edge takes no new request and finishes; workers are still replaced, it needs
-//   them kLeaving     the edge is done; workers finish what runs after their answers, then end
+//                them
+//   kLeaving     the edge is done; workers finish what runs after their answers, then end
 //   kStopping    everything ends at once
+//
+// A reload (supervision_reload.cc):
+//
+//   read and open everything that the new configuration names -> the edge prepares it
+//   -> the new generation's workers boot, standing by -> ready_path answers -> commit
+//
+// Up to the commit any failure leaves everything as it was; the commit itself cannot fail: the edge
+// dispatches to the new workers in one step, the old ones finish what they have.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
-#include "common/config/config.h"
+#include "common/control/control_commands.h"
 #include "common/control/edge_keeper.h"
+#include "common/control/generation.h"
 #include "common/control/start_report.h"
-#include "common/control/supervision_files.h"
 #include "common/control/worker_pool.h"
 
 namespace saola::control {
 
-class Supervision final : private EdgeKeeper::Observer, private WorkerPool::Observer {
+// What the supervisor does for Supervision: it alone opens files.
+class SupervisionSource {
+ public:
+  virtual ~SupervisionSource() = default;
+  // Reads the configuration anew; an error has everything that is wrong, several lines.
+  virtual Result<std::shared_ptr<Generation>> next_generation(std::uint32_t number,
+                                                              const Generation& now) = 0;
+  // The supervisor's own log and level follow.
+  virtual void committed(const Generation& now) = 0;
+  // Opens the files of `now` anew under the same numbers.
+  virtual Result<void> reopen_logs(const Generation& now) = 0;
+};
+
+class Supervision final : public ControlCommands,
+                          private EdgeKeeper::Observer,
+                          private WorkerPool::Observer {
  public:
   // What workers get to end properly (lifespan shutdown) when the edge has used up the graceful
   // time-out.
@@ -29,27 +57,45 @@ class Supervision final : private EdgeKeeper::Observer, private WorkerPool::Obse
   // The second signal: time to write the last log lines.
   static constexpr std::chrono::milliseconds kAtOnceGrace{300};
   static constexpr std::chrono::seconds kFailedStartGrace{1};
+  // For the edge to answer EdgePrepare.
+  static constexpr std::chrono::seconds kPrepareTimeout{30};
 
-  // References outlive it. `stop_listening` is called once, when the edge has been told to drain.
-  // `addresses` are shown in the log when the edge accepts on them.
+  // References outlive it.
   Supervision(EventLoop& loop, Launcher& launcher, const Logger& log, const StartReport& report,
-              const config::Config& config, const SupervisionFiles& files,
-              ipc::Scoreboard& scoreboard, std::vector<std::string> addresses,
-              std::function<void()> stop_listening);
+              const UniqueFd& scoreboard_file, ipc::Scoreboard& scoreboard,
+              std::shared_ptr<Generation> first, SupervisionSource& source);
+  ~Supervision() override;
 
   // Starts the edge; what follows happens in the loop.
   void start() { edge_.start(); }
-  // Runs the loop until every child has ended after stop() or a failed start. Returns the exit
-  // code.
+  // Runs the loop until every child has ended after begin_stop() or a failed start. Returns the
+  // exit code.
   int run();
 
   // Begins a graceful stop; called again, ends everything at once. `why` for the log: "SIGTERM".
-  void stop(const std::string& why);
-  // The files of the log descriptors were opened anew under the same numbers.
-  void reopen_logs();
+  void begin_stop(const std::string& why);
+
+  Status status() const override;
+  void reload(bool rolling, Done done) override;
+  Result<std::string> scale(const std::string& app, int workers) override;
+  void stop(bool at_once) override;
+  Result<std::string> drain() override;
+  Result<std::string> reopen_logs() override;
+  void dump_stacks(std::optional<std::uint32_t> worker_id, Done done) override;
+  void recycle(std::uint32_t worker_id, Done done) override;
+  void upgrade(Done done) override;
+  // TTIN and TTOU: so many workers more, of every app.
+  void scale_by(int more);
 
  private:
-  enum class Phase : std::uint8_t { kStarting, kServing, kDraining, kLeaving, kStopping };
+  enum class Phase : std::uint8_t { kStarting, kServing, kWaiting, kDraining, kLeaving, kStopping };
+  struct Reload {
+    std::shared_ptr<Generation> next;
+    std::unique_ptr<WorkerPool> pool;  // null: the edge is preparing
+    std::set<std::uint32_t> probes;    // workers whose ready_path has not answered
+    Clock::time_point started_at;
+    std::vector<Done> done;
+  };
 
   void edge_ready() override;
   void edge_lost() override;
@@ -57,30 +103,59 @@ class Supervision final : private EdgeKeeper::Observer, private WorkerPool::Obse
   void edge_drained() override;
   void edge_gone() override;
   void worker_wire_lost(std::uint32_t worker_id, const std::string& reason) override;
+  void worker_idle(std::uint32_t worker_id) override;
+  void worker_overdue(std::uint32_t worker_id, const std::string& reason) override;
+  void worker_probed(std::uint32_t worker_id, std::uint32_t status) override;
+  void edge_prepared(std::uint32_t generation, const Result<void>& outcome) override;
 
   void worker_ready(const ipc::WorkerAdd& worker, int wire, int claims) override;
+  void worker_leaves(std::uint32_t worker_id) override;
   void worker_gone(std::uint32_t worker_id) override;
-  void all_ready() override;
-  void app_failed(const std::string& app, const std::string& reason) override;
-  void pool_empty() override;
+  void all_ready(WorkerPool& pool) override;
+  void app_failed(WorkerPool& pool, const std::string& app, const std::string& reason) override;
+  void pool_empty(WorkerPool& pool) override;
 
+  const config::Server& server() const { return generation_->config.server; }
+  std::vector<WorkerPool*> pools() const;
   void fail_start(int exit_code, const std::string& problem);
+  void drain_now();
   void stop_at_once(Clock::duration grace);
   void drain_workers();
   void finish_if_done();
+  static void on_timer(void* self);
+
+  // supervision_reload.cc
+  void probe_or_commit();
+  void commit();
+  void begin_reload(std::vector<Done> done);
+  void fail_reload(const std::string& reason);
+  void end_reload(const Result<std::string>& outcome);
+  static void on_reload_timer(void* self);
+  static void on_next_reload(void* self);
 
   EventLoop& loop_;
   const Logger& log_;
   const StartReport& report_;
-  const config::Config& config_;
-  const std::vector<std::string> addresses_;
-  std::function<void()> stop_listening_;
+  SupervisionSource& source_;
   const Clock::time_point started_at_;
+  std::shared_ptr<Generation> generation_;
+  WorkerNumbers numbers_;
+  std::map<std::string, AppCounters> counters_;
   EdgeKeeper edge_;
-  WorkerPool pool_;
+  WorkerGround ground_;
+  std::unique_ptr<WorkerPool> pool_;
+  std::vector<std::unique_ptr<WorkerPool>> old_pools_;  // of earlier generations and failed reloads
+  std::unique_ptr<Reload> reload_;
+  std::vector<Done> next_reload_;  // asked for while one was under way: another follows it
+  std::optional<std::pair<Clock::time_point, Result<std::string>>> last_reload_;
+  std::uint32_t last_generation_;
+  Timer timer_;  // drain_delay
+  Timer reload_timer_;        // of the step that a reload is at
+  Timer next_reload_timer_;
   Phase phase_ = Phase::kStarting;
   Clock::time_point graceful_deadline_{};
   int exit_code_ = 0;
+  bool ready_ = false;
   bool shown_ = false;
   bool edge_gone_ = false;
   bool done_ = false;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,13 +13,11 @@
 #include <utility>
 #include <vector>
 
-#include "common/config/config_loader.h"
 #include "common/config/paths.h"
 #include "common/control/cpu_quota.h"
 #include "common/control/credentials.h"
+#include "common/control/generation.h"
 #include "common/control/instance_lock.h"
-#include "common/control/key_material.h"
-#include "common/control/listen_sockets.h"
 #include "common/control/log_files.h"
 #include "common/control/process_launcher.h"
 #include "common/control/process_setup.h"
@@ -37,39 +36,43 @@ constexpr int kExitConfig = 4;
 template <class T>
 using Started = Result<T, int>;
 
-class Supervisor {
+class Supervisor final : private SupervisionSource {
  public:
-  Supervisor(const SupervisorOptions& options, LogFiles logs)
-      : config_(options.config),
-        sink_(logs.error.get()),
-        log_(sink_, "supervisor", config_.log.level),
-        report_(log_, config_.log.error == "-") {
-    files_.error_log = std::move(logs.error);
-    files_.access_log = std::move(logs.access);
-  }
+  explicit Supervisor(const SupervisorOptions& options, LogFiles logs)
+      : options_(options),
+        logs_(std::move(logs)),
+        sink_(logs_.error.get()),
+        log_(sink_, "supervisor", options.config.log.level),
+        report_(log_, options.config.log.error == "-") {}
 
   int run(std::uint64_t descriptors) {
     log_.info("saola {} starts (pid {}, {} processors, {} descriptors)", SAOLA_VERSION, ::getpid(),
               available_cpus(), descriptors);
+    const config::Config& config = options_.config;
     auto binary = ProcessLauncher::open_running_binary();
     if (!binary) return failed(kExitFailed, binary.error().message);
-    auto credentials = resolve_credentials(config_.server.user, config_.server.group);
+    auto credentials = resolve_credentials(config.server.user, config.server.group);
     if (!credentials) return failed(kExitConfig, credentials.error().message);
-    if (::geteuid() == 0 && !credentials->change) {
+    credentials_ = *credentials;
+    if (::geteuid() == 0 && !credentials_.change) {
       log_.warning("the application runs as root; set [server] user");
     }
-    if (auto locked = take_locks(); !locked) return locked.error();
-    auto sockets = open_sockets_and_keys(*credentials);
-    if (!sockets) return sockets.error();
-    auto scoreboard = make_files(*sockets);
+    if (auto locked = take_locks(config); !locked) return locked.error();
+    auto first = make_generation(1, config, credentials_, nullptr);
+    if (!first) {
+      for (const auto& problem : first.error().texts) report_.problem(problem);
+      return first.error().configuration ? kExitConfig : kExitFailed;
+    }
+    (*first)->logs = std::move(logs_);
+    committed(**first);
+    for (const auto& warning : (*first)->warnings) log_.warning("{}", warning);
+    auto scoreboard = make_scoreboard();
     if (!scoreboard) return scoreboard.error();
 
     EventLoop loop;
-    ProcessLauncher launcher(loop, *std::move(binary), *std::move(credentials));
-    std::vector<std::string> addresses;
-    for (const auto& socket : sockets->sockets()) addresses.push_back(socket.shown);
-    Supervision supervision(loop, launcher, log_, report_, config_, files_, *scoreboard,
-                            std::move(addresses), [&sockets] { sockets->close(); });
+    ProcessLauncher launcher(loop, *std::move(binary), credentials_);
+    Supervision supervision(loop, launcher, log_, report_, scoreboard_file_, *scoreboard,
+                            *std::move(first), *this);
     const auto watchers = watch_signals(loop, supervision);
     supervision.start();
     return supervision.run();
@@ -82,17 +85,17 @@ class Supervisor {
   }
 
   // A pid file that was asked for must be there; the one in runtime_dir is a convenience.
-  Started<void> take_locks() {
-    const auto& server = config_.server;
+  Started<void> take_locks(const config::Config& config) {
+    const auto& server = config.server;
     if (!server.runtime_dir.empty()) {
-      const std::string directory = config::resolve_path(config_, server.runtime_dir);
+      const std::string directory = config::resolve_path(config, server.runtime_dir);
       ::mkdir(directory.c_str(), 0755);  // fails if it is there; if it cannot be, the lock says why
       if (auto locked = take_lock(directory + "/saola.pid", server.pid_file.empty()); !locked) {
         return locked;
       }
     }
     if (server.pid_file.empty()) return {};
-    return take_lock(config::resolve_path(config_, server.pid_file), false);
+    return take_lock(config::resolve_path(config, server.pid_file), false);
   }
 
   Started<void> take_lock(const std::string& path, bool may_fail) {
@@ -111,36 +114,11 @@ class Supervisor {
     return {};
   }
 
-  // Reports what is wrong with either in one go.
-  Started<ListenSockets> open_sockets_and_keys(const Credentials& credentials) {
-    auto keys = read_key_material(config_);
-    auto sockets = ListenSockets::open(config_, credentials);
-    std::vector<std::string> problems;
-    if (!keys) problems = keys.error();
-    if (!sockets) {
-      problems.insert(problems.end(), sockets.error().begin(), sockets.error().end());
-    }
-    for (const auto& problem : problems) report_.problem(problem);
-    if (!problems.empty()) return Unexpected{keys ? kExitFailed : kExitConfig};
-    for (const auto& warning : keys->warnings) log_.warning("{}", warning);
-
-    auto start = ipc::make_memory_file(ipc::to_json(ipc::EdgeStart{
-        config::print_config(config_, true), config_.directory, std::move(keys->pairs)}));
-    if (!start) return Unexpected{failed(kExitFailed, start.error().message)};
-    files_.edge_start = *std::move(start);
-    return *std::move(sockets);
-  }
-
-  Started<ipc::Scoreboard> make_files(const ListenSockets& sockets) {
-    for (const auto& socket : sockets.sockets()) files_.listeners.push_back(socket.fd.get());
-    auto start = ipc::make_memory_file(
-        ipc::to_json(ipc::WorkerStart{config::print_config(config_, true), config_.directory}));
-    if (!start) return Unexpected{failed(kExitFailed, start.error().message)};
-    files_.worker_start = *std::move(start);
+  Started<ipc::Scoreboard> make_scoreboard() {
     auto file = ipc::Scoreboard::create_file();
     if (!file) return Unexpected{failed(kExitFailed, file.error().message)};
-    files_.scoreboard = *std::move(file);
-    auto scoreboard = ipc::Scoreboard::map(files_.scoreboard);
+    scoreboard_file_ = *std::move(file);
+    auto scoreboard = ipc::Scoreboard::map(scoreboard_file_);
     if (!scoreboard) return Unexpected{failed(kExitFailed, scoreboard.error().message)};
     return *std::move(scoreboard);
   }
@@ -151,43 +129,70 @@ class Supervisor {
     const auto on = [&watchers, &loop](int number, std::function<void()> action) {
       watchers.push_back(std::make_unique<SignalWatcher>(loop, number, std::move(action)));
     };
-    on(SIGTERM, [&supervision] { supervision.stop("SIGTERM"); });
-    on(SIGINT, [&supervision] { supervision.stop("SIGINT"); });
-    on(SIGQUIT, [&supervision] { supervision.stop("SIGQUIT"); });
-    on(SIGUSR1, [this, &supervision] { reopen_logs(supervision); });
-    const auto not_yet = [this, &on](int number, const char* name, const char* what) {
-      on(number, [this, name, what] {
-        log_.warning("{}: {} is not available in this version", name, what);
+    on(SIGTERM, [&supervision] { supervision.begin_stop("SIGTERM"); });
+    on(SIGINT, [&supervision] { supervision.begin_stop("SIGINT"); });
+    on(SIGQUIT, [&supervision] { supervision.begin_stop("SIGQUIT"); });
+    on(SIGHUP, [this, &supervision] {
+      supervision.reload(false, [this](const Result<std::string>& outcome) {
+        log_.info("SIGHUP: {}", outcome ? "reloaded" : "not reloaded");
       });
-    };
-    not_yet(SIGHUP, "SIGHUP", "reload");
-    not_yet(SIGUSR2, "SIGUSR2", "binary upgrade");
-    not_yet(SIGTTIN, "SIGTTIN", "one worker more");
-    not_yet(SIGTTOU, "SIGTTOU", "one worker fewer");
+    });
+    on(SIGUSR1, [this, &supervision] {
+      const auto reopened = supervision.reopen_logs();
+      if (reopened) {
+        log_.info("SIGUSR1: logs reopened");
+      } else {
+        log_.error("SIGUSR1: the logs stay as they are: {}", reopened.error().message);
+      }
+    });
+    on(SIGUSR2,
+       [this] { log_.warning("SIGUSR2: binary upgrade is not available in this version"); });
+    on(SIGTTIN, [&supervision] { supervision.scale_by(1); });
+    on(SIGTTOU, [&supervision] { supervision.scale_by(-1); });
     on(SIGWINCH, [] {});
     return watchers;
   }
 
-  // New files under the old numbers: whoever holds the number goes on without knowing.
-  void reopen_logs(Supervision& supervision) {
-    auto opened = open_log_files(config_);
-    if (!opened) {
-      log_.error("SIGUSR1: the logs stay as they are: {}", opened.error().message);
-      return;
+  Result<std::shared_ptr<Generation>> next_generation(std::uint32_t number,
+                                                      const Generation& now) override {
+    auto config = options_.load();
+    if (!config) return Unexpected{std::move(config).error()};
+    std::vector<std::string> problems = needs_restart(now.config, *config);
+    if (problems.empty()) {
+      auto logs = open_log_files(*config);
+      if (!logs) return Unexpected{std::move(logs).error()};
+      auto made = make_generation(number, *std::move(config), credentials_, &now);
+      if (made) {
+        (*made)->logs = *std::move(logs);
+        return *std::move(made);
+      }
+      problems = std::move(made.error().texts);
     }
+    return fail(fmt::format("{}", fmt::join(problems, "\n")));
+  }
+
+  void committed(const Generation& now) override {
+    sink_.redirect(now.logs.error.get());
+    log_.set_level(now.config.log.level);
+  }
+
+  // New files under the old numbers: whoever holds the number goes on without knowing.
+  Result<void> reopen_logs(const Generation& now) override {
+    auto opened = open_log_files(now.config);
+    if (!opened) return Unexpected{std::move(opened).error()};
     const auto replace = [](const UniqueFd& old, const UniqueFd& fresh) {
       return !old || ::dup3(fresh.get(), old.get(), O_CLOEXEC) >= 0;
     };
-    if (!replace(files_.error_log, opened->error) || !replace(files_.access_log, opened->access)) {
-      log_.error("SIGUSR1: {}", system_error("replace a log", errno).message);
-      return;
+    if (!replace(now.logs.error, opened->error) || !replace(now.logs.access, opened->access)) {
+      return Unexpected{system_error("replace a log", errno)};
     }
-    supervision.reopen_logs();
-    log_.info("SIGUSR1: logs reopened");
+    return {};
   }
 
-  const config::Config& config_;
-  SupervisionFiles files_;
+  const SupervisorOptions& options_;
+  LogFiles logs_;  // until the first generation has them
+  UniqueFd scoreboard_file_;
+  Credentials credentials_;
   DirectSink sink_;
   Logger log_;
   StartReport report_;

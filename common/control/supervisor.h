@@ -3,15 +3,16 @@
 #pragma once
 
 #include <functional>
-#include <string>
 
 #include "common/config/config.h"
+#include "common/core/result.h"
 
 namespace saola::control {
 
 struct SupervisorOptions {
   config::Config config;
-  std::string program;  // for messages
+  // The configuration as it is now, for a reload; an error has all problems, one per line.
+  std::function<Result<config::Config>()> load;
 };
 
 // Runs until told to stop. Returns the process's exit code (docs/signals.md): 0, 1, 3 or 4.

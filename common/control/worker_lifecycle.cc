@@ -13,6 +13,8 @@ const char* to_string(WorkerState state) {
       return "booting";
     case WorkerState::kReady:
       return "ready";
+    case WorkerState::kRetiring:
+      return "retiring";
     case WorkerState::kDraining:
       return "draining";
     case WorkerState::kStopping:
@@ -37,11 +39,24 @@ bool WorkerLifecycle::on_ready(Time now) {
   return true;
 }
 
+WorkerAction WorkerLifecycle::retire(Time now, Time deadline) {
+  if (state_ == WorkerState::kBooting) return stop(now);
+  if (state_ == WorkerState::kReady) {
+    asked_ = true;
+    state_ = WorkerState::kRetiring;
+    deadline_ = deadline;
+  } else if (state_ == WorkerState::kRetiring) {
+    deadline_ = std::min(deadline_, deadline);
+  }
+  return WorkerAction::kNone;
+}
+
 WorkerAction WorkerLifecycle::drain(Time now, Time deadline) {
   switch (state_) {
     case WorkerState::kBooting:
       return stop(now);
     case WorkerState::kReady:
+    case WorkerState::kRetiring:
       asked_ = true;
       state_ = WorkerState::kDraining;
       deadline_ = deadline;
@@ -59,10 +74,7 @@ WorkerAction WorkerLifecycle::drain(Time now, Time deadline) {
 
 WorkerAction WorkerLifecycle::stop(Time now, Duration grace) {
   // What was given up before dies its own death.
-  if (state_ == WorkerState::kBooting || state_ == WorkerState::kReady ||
-      state_ == WorkerState::kDraining) {
-    asked_ = true;
-  }
+  if (state_ < WorkerState::kStopping) asked_ = true;
   return to_stopping(now, grace);
 }
 
@@ -77,6 +89,7 @@ WorkerAction WorkerLifecycle::to_stopping(Time now, Duration grace) {
   switch (state_) {
     case WorkerState::kBooting:
     case WorkerState::kReady:
+    case WorkerState::kRetiring:
     case WorkerState::kDraining:
       state_ = WorkerState::kStopping;
       deadline_ = now + grace;
@@ -110,6 +123,8 @@ WorkerAction WorkerLifecycle::on_tick(Time now) {
     case WorkerState::kBooting:
       boot_timed_out_ = true;
       return to_killed();
+    case WorkerState::kRetiring:
+      return drain(now, now + kCutGrace);
     case WorkerState::kDraining:
       return to_stopping(now, kStopGrace);
     case WorkerState::kStopping:

@@ -1,12 +1,16 @@
 // WorkerLifecycle: the states of one child process and what to do about it next. Pure: sends no
 // message and no signal, takes time as values. The edge goes through the same states.
 //
-//            ready            drain asked          deadline passed      deadline passed
-//   kBooting ------> kReady ------------> kDraining ------> kStopping ------> kKilled
-//      |  \____________|____stop asked________|________________^                ^
-//      |________________________boot deadline passed____________________________|
+//            ready          retire asked         idle, or too late   too late          too late
+//   kBooting ------> kReady ------------> kRetiring -------> kDraining ------> kStopping ------>
+//   kKilled
+//      |   \           |   \________________|____drain asked____^  |               ^ ^ |
+//      \__________|____________________|____stop asked________|_______________|               |
+//      |_____________________________________boot deadline passed_________________________________|
 //
-//   kExited from any state, once reaped.
+//   kRetiring   it answers what it has begun and gets nothing more; only the edge knows of it yet
+//   kDraining   it has been told to finish and to end
+//   kExited     from any state, once reaped.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +20,15 @@
 
 namespace saola::control {
 
-enum class WorkerState : std::uint8_t { kBooting, kReady, kDraining, kStopping, kKilled, kExited };
+enum class WorkerState : std::uint8_t {
+  kBooting,
+  kReady,
+  kRetiring,
+  kDraining,
+  kStopping,
+  kKilled,
+  kExited
+};
 
 // What the caller is to do now.
 enum class WorkerAction : std::uint8_t {
@@ -35,6 +47,9 @@ class WorkerLifecycle {
   // From "exit now" to SIGKILL: enough for an ASGI lifespan's shutdown that does not hang.
   static constexpr std::chrono::seconds kStopGrace{2};
 
+  // From a retirement that took too long to "exit now": what is left is cancelled in it.
+  static constexpr std::chrono::seconds kCutGrace{2};
+
   // Started at `now`. `boot_timeout` zero: no deadline.
   WorkerLifecycle(Time now, Duration boot_timeout);
 
@@ -44,6 +59,9 @@ class WorkerLifecycle {
 
   // False if it is too late: the process was told to go meanwhile.
   bool on_ready(Time now);
+  // The edge sends it nothing more; it is told to drain when it is idle, at the latest at
+  // `deadline`. A booting process is stopped.
+  WorkerAction retire(Time now, Time deadline);
   // To finish by `deadline`. A booting process has nothing to finish: it is stopped.
   WorkerAction drain(Time now, Time deadline);
   // To exit within `grace`, then it is killed.
@@ -75,7 +93,7 @@ class WorkerLifecycle {
   Time exited_at_{};
   bool was_ready_ = false;
   bool boot_timed_out_ = false;
-  bool asked_ = false;      // drain() or stop()
+  bool asked_ = false;      // retire(), drain() or stop()
   bool we_killed_ = false;  // our SIGKILL
 };
 

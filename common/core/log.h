@@ -33,6 +33,7 @@ class LogSink {
 class DirectSink final : public LogSink {
  public:
   explicit DirectSink(int fd) : fd_(fd) {}
+  void redirect(int fd) { fd_ = fd; }
   void write_line(std::string_view line) override;
 
  private:
@@ -46,6 +47,7 @@ class Logger {
 
   bool enabled(LogLevel level) const { return level >= level_; }
   LogLevel level() const { return level_; }
+  void set_level(LogLevel level) { level_ = level; }
 
   // The record's text as it is; `request_id` may be empty.
   void write(LogLevel level, std::string_view message, std::string_view request_id = {}) const;

@@ -43,6 +43,18 @@ class FakeChild {
     if (fds != nullptr) *fds = std::move(received->fds);
     return std::get<Message>(*message);
   }
+  // The next message of this kind among those that have come; the others are dropped.
+  template <class Message>
+  std::optional<Message> next_of(std::vector<UniqueFd>* fds = nullptr) {
+    for (;;) {
+      auto received = channel_.receive();
+      if (!received || received->again || received->closed) return std::nullopt;
+      auto message = ipc::parse_control_message(received->text);
+      if (!message || !std::holds_alternative<Message>(*message)) continue;
+      if (fds != nullptr) *fds = std::move(received->fds);
+      return std::get<Message>(*message);
+    }
+  }
   bool heard_nothing() {
     const auto received = channel_.receive();
     return received && received->again;

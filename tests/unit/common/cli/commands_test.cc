@@ -22,7 +22,7 @@ class CommandsTest : public testing::Test {
     std::string pattern = (std::filesystem::temp_directory_path() / "saola-cli-XXXXXX").string();
     ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
     directory_ = pattern;
-    actions_.serve = [this](const config::Config& config) {
+    actions_.serve = [this](const config::Config& config, const LoadAgain&) {
       served_.push_back(config);
       return 0;
     };

@@ -14,7 +14,7 @@ using testing::StartsWith;
 struct CommandRun {
   explicit CommandRun(std::vector<std::string> arguments) {
     Actions actions;
-    actions.serve = [this](const config::Config& config) {
+    actions.serve = [this](const config::Config& config, const LoadAgain&) {
       served.push_back(config);
       return 0;
     };

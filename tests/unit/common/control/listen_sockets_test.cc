@@ -50,11 +50,11 @@ TEST_F(ListenSocketsTest, ListensOnTcpAndShowsThePortThatTheSystemChose) {
   const auto sockets = open();
   ASSERT_TRUE(sockets) << sockets.error().front();
   ASSERT_EQ(sockets->sockets().size(), 2U);
-  EXPECT_THAT(sockets->sockets()[0].shown, MatchesRegex("https://127.0.0.1:[1-9][0-9]+"));
-  EXPECT_THAT(sockets->sockets()[1].shown, MatchesRegex("http://\\[::1\\]:[1-9][0-9]+"));
+  EXPECT_THAT(sockets->sockets()[0]->shown, MatchesRegex("https://127.0.0.1:[1-9][0-9]+"));
+  EXPECT_THAT(sockets->sockets()[1]->shown, MatchesRegex("http://\\[::1\\]:[1-9][0-9]+"));
   for (const auto& socket : sockets->sockets()) {
-    EXPECT_NE(::fcntl(socket.fd.get(), F_GETFL) & O_NONBLOCK, 0);
-    EXPECT_NE(::fcntl(socket.fd.get(), F_GETFD) & FD_CLOEXEC, 0);
+    EXPECT_NE(::fcntl(socket->fd.get(), F_GETFL) & O_NONBLOCK, 0);
+    EXPECT_NE(::fcntl(socket->fd.get(), F_GETFD) & FD_CLOEXEC, 0);
   }
 }
 
@@ -66,7 +66,7 @@ TEST_F(ListenSocketsTest, IPv6WithoutTheOnlyTakesIPv4AsWell) {
   for (const int expected : {0, 1}) {
     int only = -1;
     socklen_t length = sizeof only;
-    ASSERT_EQ(::getsockopt(sockets->sockets()[static_cast<std::size_t>(expected)].fd.get(),
+    ASSERT_EQ(::getsockopt(sockets->sockets()[static_cast<std::size_t>(expected)]->fd.get(),
                            IPPROTO_IPV6, IPV6_V6ONLY, &only, &length),
               0);
     EXPECT_EQ(only, expected);
@@ -77,7 +77,7 @@ TEST_F(ListenSocketsTest, ReportsEveryAddressThatCannotBeHad) {
   add("127.0.0.1:0");
   const auto first = open();
   ASSERT_TRUE(first);
-  const std::string taken = first->sockets()[0].shown.substr(sizeof "http://" - 1);
+  const std::string taken = first->sockets()[0]->shown.substr(sizeof "http://" - 1);
   config_.listen.clear();
   add(taken);
   add("192.0.2.1:8443");
@@ -95,13 +95,13 @@ TEST_F(ListenSocketsTest, TakesAnInheritedSocketAndLeavesItOpen) {
   const auto mine = open();
   ASSERT_TRUE(mine);
   config_.listen.clear();
-  add("fd:" + std::to_string(mine->sockets()[0].fd.get()));
+  add("fd:" + std::to_string(mine->sockets()[0]->fd.get()));
   {
     const auto inherited = open();
     ASSERT_TRUE(inherited) << inherited.error().front();
-    EXPECT_EQ(inherited->sockets()[0].shown, mine->sockets()[0].shown);
+    EXPECT_EQ(inherited->sockets()[0]->shown, mine->sockets()[0]->shown);
   }
-  EXPECT_GE(::fcntl(mine->sockets()[0].fd.get(), F_GETFD), 0);
+  EXPECT_GE(::fcntl(mine->sockets()[0]->fd.get(), F_GETFD), 0);
 }
 
 TEST_F(ListenSocketsTest, ClosedSocketsRefuseClientsInheritedOnesToo) {
@@ -111,7 +111,7 @@ TEST_F(ListenSocketsTest, ClosedSocketsRefuseClientsInheritedOnesToo) {
   ASSERT_TRUE(mine);
   sockaddr_in address{};
   socklen_t length = sizeof address;
-  const int number = mine->sockets()[0].fd.get();
+  const int number = mine->sockets()[0]->fd.get();
   ASSERT_EQ(::getsockname(number, reinterpret_cast<sockaddr*>(&address), &length), 0);
   config_.listen.clear();
   add("fd:" + std::to_string(number));
@@ -124,12 +124,47 @@ TEST_F(ListenSocketsTest, ClosedSocketsRefuseClientsInheritedOnesToo) {
   EXPECT_FALSE(std::filesystem::exists(directory_.path("s.sock")));
 }
 
+TEST_F(ListenSocketsTest, AReloadKeepsWhatIsStillConfiguredAndClosesTheRest) {
+  add("127.0.0.1:0");
+  add("unix:s.sock").mode = 0600;
+  auto before = open();
+  ASSERT_TRUE(before);
+  const std::string first = before->sockets()[0]->shown;
+  config_.listen.clear();
+  add("unix:s.sock").mode = 0640;
+  add("127.0.0.1:0");
+  add("127.0.0.1:0");
+  auto after = ListenSockets::open(config_, {}, &*before);
+  ASSERT_TRUE(after) << after.error().front();
+  EXPECT_EQ(after->sockets()[0], before->sockets()[1]);
+  EXPECT_EQ(after->sockets()[1], before->sockets()[0]);
+  EXPECT_NE(after->sockets()[2]->shown, first) << "each is taken once";
+  struct stat info {};
+  ASSERT_EQ(::stat(directory_.path("s.sock").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0640U);
+
+  before->close();
+  EXPECT_TRUE(std::filesystem::exists(directory_.path("s.sock"))) << "it is still in use";
+  after->close();
+  EXPECT_FALSE(std::filesystem::exists(directory_.path("s.sock")));
+}
+
+TEST_F(ListenSocketsTest, AnOpenSocketCannotChangeWhichAddressesItTakes) {
+  add("[::1]:0").ipv6_only = true;
+  const auto before = open();
+  ASSERT_TRUE(before);
+  config_.listen[0].ipv6_only = false;
+  const auto after = ListenSockets::open(config_, {}, &*before);
+  ASSERT_FALSE(after);
+  EXPECT_THAT(after.error(), ElementsAre(HasSubstr("restart to change it")));
+}
+
 TEST_F(ListenSocketsTest, MakesAUnixSocketWithItsModeAndRemovesIt) {
   add("unix:s.sock").mode = 0640;
   {
     const auto sockets = open();
     ASSERT_TRUE(sockets) << sockets.error().front();
-    EXPECT_EQ(sockets->sockets()[0].shown, "unix:" + directory_.path("s.sock") + " (http)");
+    EXPECT_EQ(sockets->sockets()[0]->shown, "unix:" + directory_.path("s.sock") + " (http)");
     struct stat info {};
     ASSERT_EQ(::stat(directory_.path("s.sock").c_str(), &info), 0);
     EXPECT_TRUE(S_ISSOCK(info.st_mode));

@@ -1,101 +1,13 @@
 #include "common/control/supervision.h"
 
-#include <gmock/gmock.h>
-#include <sys/wait.h>
-
-#include <csignal>
-
-#include "common/ipc/claim_table.h"
-#include "tests/support/fake_launcher.h"
+#include "tests/unit/common/control/supervision_fixture.h"
 
 namespace saola::control {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::seconds;
-using test::FakeChild;
 using testing::HasSubstr;
 using testing::Not;
-
-class CapturingSink final : public LogSink {
- public:
-  void write_line(std::string_view line) override { text += line; }
-  std::string text;
-};
-
-config::Config one_wsgi_app(int workers) {
-  config::Config config;
-  config.log.error = "-";
-  auto& app = config.apps["app"];
-  app.target = "app:application";
-  app.workers = workers;
-  return config;
-}
-
-SupervisionFiles make_files() {
-  SupervisionFiles files;
-  files.error_log.reset(::open("/dev/null", O_WRONLY | O_CLOEXEC));
-  files.edge_start = ipc::make_memory_file("edge start").value();
-  files.worker_start = ipc::make_memory_file("worker start").value();
-  files.scoreboard = ipc::Scoreboard::create_file().value();
-  return files;
-}
-
-// A supervisor whose children are played by the test. Only the waits of the restart policy's first
-// steps and short graces pass in real time.
-class SupervisionTest : public testing::Test {
- protected:
-  void begin(config::Config config) {
-    config_ = std::move(config);
-    supervision_.emplace(loop_, launcher_, log_, report_, config_, files_, scoreboard_,
-                         std::vector<std::string>{"https://127.0.0.1:8443"},
-                         [this] { ++stopped_listening_; });
-  }
-  // Turns of the loop until `condition` holds.
-  template <class Condition>
-  void turn_until(const Condition& condition, const char* what) {
-    const auto deadline = std::chrono::steady_clock::now() + seconds(20);
-    while (!condition()) {
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << what << "\n" << sink_.text;
-      loop_.run_once(milliseconds(50));
-    }
-  }
-  void settle() {
-    for (int i = 0; i < 3; ++i) loop_.run_once(milliseconds(1));
-  }
-
-  FakeChild& edge() { return *launcher_.alive("edge").at(0); }
-  FakeChild& worker(std::size_t index) { return *launcher_.alive("worker").at(index); }
-  std::size_t workers() { return launcher_.alive("worker").size(); }
-
-  // Everything up to the line "ready".
-  void begin_serving(config::Config config) {
-    const auto count = static_cast<std::size_t>(config.apps.at("app").workers);
-    begin(std::move(config));
-    start();
-    ASSERT_TRUE(edge().heard<ipc::EdgeInit>());
-    edge().say(ipc::Ready{});
-    turn_until([&] { return workers() == count; }, "the workers");
-    for (std::size_t i = 0; i < count; ++i) {
-      ASSERT_TRUE(worker(i).heard<ipc::WorkerInit>());
-      worker(i).say(ipc::Ready{"wsgi", 1});
-    }
-    turn_until([&] { return sink_.text.find("ready after") != std::string::npos; }, "ready");
-    for (std::size_t i = 0; i < count; ++i) ASSERT_TRUE(edge().heard<ipc::WorkerAdd>());
-  }
-  void start() { supervision_->start(); }
-
-  EventLoop loop_;
-  test::FakeLauncher launcher_;
-  CapturingSink sink_;
-  Logger log_{sink_, "supervisor", LogLevel::kDebug};
-  StartReport report_{log_, true};
-  config::Config config_;
-  SupervisionFiles files_ = make_files();
-  ipc::Scoreboard scoreboard_ = ipc::Scoreboard::map(files_.scoreboard).value();
-  int stopped_listening_ = 0;
-  std::optional<Supervision> supervision_;
-};
 
 TEST_F(SupervisionTest, StartsTheEdgeFirstAndTheWorkersWhenItIsReady) {
   config::Config config = one_wsgi_app(2);
@@ -109,13 +21,12 @@ TEST_F(SupervisionTest, StartsTheEdgeFirstAndTheWorkersWhenItIsReady) {
   ASSERT_TRUE(init);
   EXPECT_FALSE(init->has_access_log);
   ASSERT_EQ(fds.size(), 3U);
-  EXPECT_EQ(ipc::read_memory_file(fds[0]).value(), "edge start");
+  EXPECT_EQ(ipc::read_memory_file(fds[0]).value(), "edge start 1");
 
   edge().say(ipc::Ready{});
   turn_until([&] { return workers() == 2; }, "the workers");
   EXPECT_EQ(worker(0).title, "saola: worker app 1 [shop]");
   EXPECT_EQ(worker(1).title, "saola: worker app 2 [shop]");
-  EXPECT_THAT(sink_.text, HasSubstr("listening on https://127.0.0.1:8443"));
 }
 
 TEST_F(SupervisionTest, JoinsAReadyWorkerToTheEdgeByASocketPairAndAClaimTable) {
@@ -253,30 +164,55 @@ TEST_F(SupervisionTest, AnEdgeThatRefusesItsCertificatesEndsTheStartWithCode4) {
   EXPECT_EQ(workers(), 0U);
 }
 
-TEST_F(SupervisionTest, AfterTheEdgesDeathEverybodyIsStartedAnew) {
-  begin_serving(one_wsgi_app(1));
-  FakeChild& old_worker = worker(0);
+TEST_F(SupervisionTest, AfterTheEdgesDeathTheWorkersAreJoinedToANewOne) {
+  begin_serving(one_wsgi_app(2));
   edge().exit(W_EXITCODE(0, SIGSEGV));
-  EXPECT_TRUE(old_worker.heard<ipc::Drain>()) << "it may finish what it is executing";
+  turn_until([&] { return !launcher_.alive("edge").empty(); }, "the new edge");
+  EXPECT_TRUE(worker(0).heard_nothing()) << "it goes on until there is an edge to join";
+  ASSERT_TRUE(edge().heard<ipc::EdgeInit>());
+  edge().say(ipc::Ready{});
+  for (std::size_t i = 0; i < 2; ++i) {
+    std::vector<UniqueFd> at_worker;
+    std::vector<UniqueFd> at_edge;
+    await<ipc::WorkerRewire>(worker(i), &at_worker);
+    EXPECT_EQ(await<ipc::WorkerAdd>(edge(), &at_edge).worker_id, i + 1);
+    ASSERT_EQ(at_worker.size(), 2U);
+    ASSERT_EQ(at_edge.size(), 2U);
+    ASSERT_EQ(::write(at_edge[0].get(), "hi", 2), 2);
+    char text[3] = {};
+    ASSERT_EQ(::read(at_worker[0].get(), text, 2), 2);
+    EXPECT_STREQ(text, "hi");
+    auto edge_claims = ipc::ClaimTable::map(at_edge[1]).value();
+    auto worker_claims = ipc::ClaimTable::map(at_worker[1]).value();
+    edge_claims.offer(7, 1);
+    EXPECT_TRUE(worker_claims.claim(7, 1));
+  }
+  EXPECT_EQ(workers(), 2U);
+  EXPECT_THAT(sink_.text, HasSubstr("killed by SIGSEGV"));
+  EXPECT_EQ(supervision_->status().edge_restarts, 1U);
+}
+
+TEST_F(SupervisionTest, AWorkerThatBecomesReadyWithoutAnEdgeWaitsForTheNext) {
+  begin_serving(one_wsgi_app(1));
+  worker(0).exit(W_EXITCODE(0, SIGKILL));
+  turn_until([&] { return workers() == 1; }, "the replacement");
+  ASSERT_TRUE(worker(0).heard<ipc::WorkerInit>());
+  edge().exit(W_EXITCODE(0, SIGSEGV));
+  worker(0).say(ipc::Ready{"wsgi", 1});
   turn_until([&] { return !launcher_.alive("edge").empty(); }, "the new edge");
   edge().say(ipc::Ready{});
-  turn_until([&] { return workers() == 2; }, "a new worker beside the old one");
-  old_worker.exit(0);
-  settle();
-  EXPECT_EQ(workers(), 1U);
-  worker(0).say(ipc::Ready{"wsgi", 1});
-  turn_until([&] { return sink_.text.find("all workers serve again") != std::string::npos; },
-             "again");
-  EXPECT_THAT(sink_.text, HasSubstr("killed by SIGSEGV"));
+  std::vector<UniqueFd> fds;
+  EXPECT_EQ(await<ipc::WorkerAdd>(edge(), &fds).worker_id, 2U);
+  EXPECT_EQ(fds.size(), 2U);
+  EXPECT_TRUE(worker(0).heard_nothing()) << "its first wire was never used";
 }
 
 TEST_F(SupervisionTest, StopsGracefullyEdgeFirst) {
   begin_serving(one_wsgi_app(1));
-  supervision_->stop("SIGTERM");
+  supervision_->begin_stop("SIGTERM");
   const auto drain = edge().heard<ipc::Drain>();
   ASSERT_TRUE(drain);
   EXPECT_EQ(drain->timeout_ms, 30000U);
-  EXPECT_EQ(stopped_listening_, 1) << "nobody shall wait in a queue that nobody serves";
   settle();
   EXPECT_TRUE(worker(0).heard_nothing()) << "the edge still needs it";
 
@@ -291,16 +227,16 @@ TEST_F(SupervisionTest, StopsGracefullyEdgeFirst) {
 
 TEST_F(SupervisionTest, ReplacesAWorkerThatDiesWhileTheEdgeStillDrains) {
   begin_serving(one_wsgi_app(1));
-  supervision_->stop("SIGTERM");
+  supervision_->begin_stop("SIGTERM");
   worker(0).exit(W_EXITCODE(0, SIGKILL));
   turn_until([&] { return workers() == 1; }, "the replacement");
 }
 
 TEST_F(SupervisionTest, ASecondSignalStopsAtOnce) {
   begin_serving(one_wsgi_app(1));
-  supervision_->stop("SIGTERM");
+  supervision_->begin_stop("SIGTERM");
   ASSERT_TRUE(edge().heard<ipc::Drain>());
-  supervision_->stop("SIGINT");
+  supervision_->begin_stop("SIGINT");
   EXPECT_TRUE(edge().heard<ipc::Stop>());
   EXPECT_TRUE(worker(0).heard<ipc::Stop>());
   // Neither reacts: both are killed after the grace.
