@@ -122,7 +122,15 @@ void WorkerPool::on_tick(void* self) {
   pool.tick_timer_.start(std::chrono::ceil<std::chrono::microseconds>(pool.tick()));
   if (pool.duty_ != Duty::kServe) return;
   for (auto& app : pool.apps_) {
-    for (auto& seat : app->seats) pool.watch_over(*seat, sample, !held_up);
+    // The oldest first: when several are due, each gets its turn.
+    std::vector<Seat*> seats;
+    for (auto& seat : app->seats) {
+      if (seat->worker != nullptr) seats.push_back(seat.get());
+    }
+    std::sort(seats.begin(), seats.end(), [](const Seat* a, const Seat* b) {
+      return a->worker->id() < b->worker->id();
+    });
+    for (Seat* seat : seats) pool.watch_over(*seat, sample, !held_up);
   }
 }
 

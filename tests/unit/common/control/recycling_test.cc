@@ -67,6 +67,25 @@ TEST_F(RecyclingTest, OneWorkerAtATime) {
   turn_until([&] { return workers() == 4; }, "the next successor");
 }
 
+TEST_F(RecyclingTest, EachThatIsDueGetsItsTurn) {
+  config::Config config = one_wsgi_app(2);
+  config.apps["app"].max_requests = 10;
+  begin_serving(config);
+  // Whoever serves is due, its successors too.
+  const auto all_due = [this] {
+    for (std::size_t slot = 0; slot < 3; ++slot) scoreboard_.slot(slot).requests_started = 50;
+  };
+  all_due();
+  for (const std::uint32_t expected : {1U, 2U, 3U}) {
+    successor_serves(2);
+    all_due();
+    EXPECT_EQ(await<ipc::WorkerDrain>(edge()).worker_id, expected);
+    edge().say(ipc::WorkerIdle{expected});
+    await<ipc::Drain>(worker(0));
+    worker(0).exit(0);
+  }
+}
+
 TEST_F(RecyclingTest, ASuccessorThatCannotStartLeavesTheOldOneServing) {
   config::Config config = one_wsgi_app(1);
   config.apps["app"].max_requests = 10;
