@@ -168,7 +168,7 @@ keepalive_timeout = "1h"
         roles = {"edge": [], "worker": [], "supervisor": []}
         for pid in below(self.main.pid):
             words = title(pid).split()
-            role = words[1].rstrip(":") if words[0] == "saola:" else ""
+            role = words[1].rstrip(":") if words[:1] == ["saola:"] else ""
             roles[role if role in roles else "supervisor"].append(pid)
         return roles
 
