@@ -4,7 +4,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <fstream>
 
 #include "backend/app_loader.h"
 #include "backend/interpreter.h"
@@ -49,10 +51,22 @@ int import_in_child(const config::App& app, const std::string& directory) {
   return kExitApplication;
 }
 
+// When memory runs out the kernel takes a worker, which is replaced, before the edge or the
+// supervisor. Raising the own score needs no right; where it cannot be, nothing is lost.
+void offer_to_oom_killer() {
+  constexpr int kMore = 300;
+  constexpr int kMost = 1000;
+  constexpr const char* kPath = "/proc/self/oom_score_adj";
+  int score = 0;
+  std::ifstream(kPath) >> score;
+  std::ofstream(kPath) << std::min(score + kMore, kMost);
+}
+
 }  // namespace
 
 int run_worker(int control_fd) {
   ::prctl(PR_SET_NAME, "saola");
+  offer_to_oom_killer();
   const int code = Worker(UniqueFd(control_fd)).run();
 #if defined(__SANITIZE_ADDRESS__)
   // CPython keeps what it allocated for its types and interned strings; the leak check at exit

@@ -140,6 +140,7 @@ class Supervision final : public ControlCommands,
   const Clock::time_point started_at_;
   std::shared_ptr<Generation> generation_;
   WorkerNumbers numbers_;
+  OomWatch oom_;
   std::map<std::string, AppCounters> counters_;
   EdgeKeeper edge_;
   WorkerGround ground_;
@@ -149,8 +150,8 @@ class Supervision final : public ControlCommands,
   std::vector<Done> next_reload_;  // asked for while one was under way: another follows it
   std::optional<std::pair<Clock::time_point, Result<std::string>>> last_reload_;
   std::uint32_t last_generation_;
-  Timer timer_;  // drain_delay
-  Timer reload_timer_;        // of the step that a reload is at
+  Timer timer_;         // drain_delay
+  Timer reload_timer_;  // of the step that a reload is at
   Timer next_reload_timer_;
   Phase phase_ = Phase::kStarting;
   Clock::time_point graceful_deadline_{};

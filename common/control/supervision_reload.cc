@@ -44,9 +44,9 @@ void Supervision::edge_prepared(std::uint32_t generation, const Result<void>& ou
   if (!reload_ || reload_->pool || reload_->next->number != generation) return;
   if (!outcome) return fail_reload(outcome.error().message);
   reload_timer_.cancel();
-  reload_->pool = std::make_unique<WorkerPool>(ground_, reload_->next, WorkerPool::Duty::kStandBy,
-                                               counters_,
-                                               static_cast<WorkerPool::Observer&>(*this));
+  reload_->pool =
+      std::make_unique<WorkerPool>(ground_, reload_->next, WorkerPool::Duty::kStandBy, counters_,
+                                   static_cast<WorkerPool::Observer&>(*this));
   log_.info("reload: generation {} boots", generation);
   reload_->pool->start();
 }

@@ -1,8 +1,10 @@
 #include "common/control/worker_pool.h"
 
 #include <fmt/format.h>
+#include <sys/wait.h>
 
 #include <algorithm>
+#include <csignal>
 #include <utility>
 
 #include "common/control/cpu_quota.h"
@@ -268,7 +270,7 @@ void WorkerPool::on_death(WorkerProcess& worker, int wait_status) {
 
 // "worker app 3 (pid 4711) died after serving for 12.3 s: killed by SIGSEGV; it was running 2
 // requests".
-std::string WorkerPool::last_words(const WorkerProcess& worker, int wait_status) const {
+std::string WorkerPool::last_words(const WorkerProcess& worker, int wait_status) {
   const Child& child = worker.child();
   const auto& lifecycle = child.lifecycle();
   if (lifecycle.death(wait_status) == Death::kAsked) {
@@ -282,6 +284,11 @@ std::string WorkerPool::last_words(const WorkerProcess& worker, int wait_status)
                         seconds(lifecycle.served()), describe_exit(wait_status))
           : fmt::format("{} (pid {}) died before it could serve: {}", child.name(), child.pid(),
                         describe_exit(wait_status));
+  if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL && ground_.oom.has_killed()) {
+    ++app_of(worker).counters->oom_kills;
+    text +=
+        " (by the kernel's OOM killer: the memory limit is too low, or the app needs max_memory)";
+  }
   if (const auto running = worker.running(); running > 0) {
     text += fmt::format("; it was running {} request{}", running, running == 1 ? "" : "s");
   }

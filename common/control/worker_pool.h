@@ -30,6 +30,7 @@ namespace saola::control {
 // Of one app, over all generations.
 struct AppCounters {
   std::uint64_t crashes = 0;
+  std::uint64_t oom_kills = 0;
   std::array<std::uint64_t, kLeaveReasons> left{};  // by LeaveReason
 };
 
@@ -118,7 +119,7 @@ class WorkerPool final : public Deletable, private Child::Owner {
   void join_edge(WorkerProcess& worker);
   void take_seat(Seat& seat, WorkerProcess& worker);
   void count_first_failure(Seat& seat, const std::string& how);
-  std::string last_words(const WorkerProcess& worker, int wait_status) const;
+  std::string last_words(const WorkerProcess& worker, int wait_status);
   void report_if_all_ready();
   void report_if_empty();
   void start_nothing_more();

@@ -127,9 +127,8 @@ void WorkerPool::on_tick(void* self) {
     for (auto& seat : app->seats) {
       if (seat->worker != nullptr) seats.push_back(seat.get());
     }
-    std::sort(seats.begin(), seats.end(), [](const Seat* a, const Seat* b) {
-      return a->worker->id() < b->worker->id();
-    });
+    std::sort(seats.begin(), seats.end(),
+              [](const Seat* a, const Seat* b) { return a->worker->id() < b->worker->id(); });
     for (Seat* seat : seats) pool.watch_over(*seat, sample, !held_up);
   }
 }

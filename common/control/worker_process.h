@@ -7,6 +7,7 @@
 
 #include "common/control/child.h"
 #include "common/control/generation.h"
+#include "common/control/oom_watch.h"
 #include "common/control/recycle_policy.h"
 #include "common/control/worker_numbers.h"
 #include "common/ipc/scoreboard.h"
@@ -21,6 +22,7 @@ struct WorkerGround {
   const UniqueFd& scoreboard_file;
   ipc::Scoreboard& scoreboard;  // a map of it
   WorkerNumbers& numbers;
+  OomWatch& oom;
 };
 
 class WorkerProcess final : public Deletable {

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from pathlib import Path
 
 from support import processes
 from support.load import Load
@@ -26,6 +27,15 @@ def test_a_worker_that_grows_is_replaced(saola):
         wait_for(lambda: pid not in server.workers(), "the worker to be replaced", 60)
     load.check()
     assert re.search("is to be replaced: max_memory", server.log())
+
+
+def test_workers_go_first_when_memory_runs_out(saola):
+    server = saola()
+
+    def score(pid):
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    assert score(server.workers()[0]) > score(server.edge()) >= score(server.pid)
 
 
 def test_an_old_worker_is_replaced(saola):
