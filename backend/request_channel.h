@@ -184,9 +184,12 @@ class RequestChannel {
  private:
   using Lock = std::unique_lock<std::mutex>;
 
+  static constexpr std::chrono::milliseconds kFlushAge{1};  // no answer waits longer unflushed
+
   void touch() { activity_.fetch_add(1, std::memory_order_relaxed); }
 
-  // All below need the lock. Those up to break_off() are in request_channel_wire.cc.
+  // All below need the lock. Those up to break_off() are in request_channel_wire.cc, those from
+  // signal_wake() on, and the public ones that wait, in request_channel_wait.cc.
   void receive_some();
   bool read_socket();
   void keep_descriptors(msghdr& message);
