@@ -81,8 +81,9 @@ class RequestChannel {
   // WSGI: flushes, then blocks until a request is there to claim, wake() is called, draining has
   // begun, the edge has gone, or a signal came (kInterrupted: let Python look at its signals). With
   // several threads one waits on the socket and receives, the others wait on a condition.
+  // `wakes_seen` is the waiting thread's own, 0 at first: each thread hears of each wake() once.
   enum class Wakeup { kWork, kInterrupted };
-  Wakeup wait();
+  Wakeup wait(std::uint64_t& wakes_seen);
   // The oldest request that could be claimed; null if there is none or draining has begun. Requests
   // that the edge has taken back meanwhile are dropped on the way.
   RequestStream* claim_next();
@@ -160,7 +161,9 @@ class RequestChannel {
   bool edge_draining() const;     // the edge sent DRAIN: no request follows
   std::size_t in_flight() const;  // claimed, not finished
   std::size_t queued() const;     // received, not claimed
-  void wake();                    // makes wait() return; from any thread
+  // Makes wait() return in every thread, or its next call if a thread is elsewhere. From any
+  // thread.
+  void wake();
   bool broken() const;
   std::string broken_reason() const;
 
@@ -232,7 +235,7 @@ class RequestChannel {
   std::size_t idle_waiters_ = 0;
   std::size_t progress_waiters_ = 0;
   bool has_leader_ = false;      // a thread is in poll(2) for all
-  bool woken_ = false;           // wake() since the last wait()
+  std::uint64_t wakes_ = 0;      // calls of wake()
   bool wake_signalled_ = false;  // wake_fd_ is readable
 
   ipc::FrameDecoder decoder_;

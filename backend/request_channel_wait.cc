@@ -98,11 +98,11 @@ bool RequestChannel::poll_as_leader(Lock& lock) {
   return true;
 }
 
-RequestChannel::Wakeup RequestChannel::wait() {
+RequestChannel::Wakeup RequestChannel::wait(std::uint64_t& wakes_seen) {
   Lock lock(mutex_);
-  const auto ready = [&] { return queued_ > 0 || woken_ || draining_; };
+  const auto ready = [&] { return queued_ > 0 || wakes_ != wakes_seen || draining_; };
   const bool uninterrupted = wait_until(lock, idle_, idle_waiters_, ready);
-  woken_ = false;
+  wakes_seen = wakes_;
   return uninterrupted ? Wakeup::kWork : Wakeup::kInterrupted;
 }
 
@@ -122,7 +122,7 @@ void RequestChannel::wait_window(RequestStream& stream) {
 
 void RequestChannel::wake() {
   const Lock lock(mutex_);
-  woken_ = true;
+  ++wakes_;
   signal_wake();
   idle_.notify_all();
   progress_.notify_all();

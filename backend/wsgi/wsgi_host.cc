@@ -81,6 +81,7 @@ PyObject* WsgiHost::thread_main(PyObject* self, PyObject* index) {
 
 void WsgiHost::run_requests(WsgiCall& call, bool is_main_thread) {
   auto& channel = context_.channel;
+  std::uint64_t wakes_seen = 0;
   for (;;) {
     while (auto* stream = channel.claim_next()) {
       call.run(*stream);
@@ -90,7 +91,7 @@ void WsgiHost::run_requests(WsgiCall& call, bool is_main_thread) {
     RequestChannel::Wakeup wakeup;
     {
       const GilRelease released;
-      wakeup = channel.wait();
+      wakeup = channel.wait(wakes_seen);
     }
     if (is_main_thread) {
       check_signals();

@@ -26,7 +26,7 @@ class ChannelHelperTest : public testing::Test {
     peer_.request(slot);
     RequestStream* stream = nullptr;
     while (stream == nullptr) {
-      channel_.wait();
+      channel_.wait(wakes_seen_);
       stream = channel_.claim_next();
     }
     return *stream;
@@ -36,6 +36,7 @@ class ChannelHelperTest : public testing::Test {
   ipc::WorkerSlot slot_{};
   RequestChannel channel_;
   ChannelHelper helper_;
+  std::uint64_t wakes_seen_ = 0;
 };
 
 TEST_F(ChannelHelperTest, AnswersAPingWhileTheAppIsStuck) {

@@ -50,6 +50,7 @@ class RequestChannelTest : public testing::Test {
 
   std::unique_ptr<WirePeer> peer_;
   std::unique_ptr<RequestChannel> channel_;
+  std::uint64_t wakes_seen_ = 0;
 };
 
 TEST_F(RequestChannelTest, GivesRequestsInTheOrderOfTheirArrival) {
@@ -373,7 +374,7 @@ TEST_F(RequestChannelTest, TheEdgesEndAbortsWhatRunsAndForgetsWhatWaits) {
   EXPECT_TRUE(channel_->broken());
   EXPECT_EQ(channel_->claim_next(), nullptr);
   channel_->finish(stream);
-  EXPECT_EQ(channel_->wait(), RequestChannel::Wakeup::kWork);
+  EXPECT_EQ(channel_->wait(wakes_seen_), RequestChannel::Wakeup::kWork);
 }
 
 TEST_F(RequestChannelTest, ReportsEventsOfAStreamOnceAndOnlyOfHosts) {
@@ -399,12 +400,26 @@ TEST_F(RequestChannelTest, WhileDrainingNothingIsClaimedAndTheEdgeIsTold) {
   EXPECT_EQ(channel_->claim_next(), nullptr);
   EXPECT_EQ(peer_->next().type, FrameType::kDrain);
   EXPECT_TRUE(peer_->claims().is_offered(0, ipc::make_stream(1, 0)));
-  EXPECT_EQ(channel_->wait(), RequestChannel::Wakeup::kWork);
+  EXPECT_EQ(channel_->wait(wakes_seen_), RequestChannel::Wakeup::kWork);
 }
 
 TEST_F(RequestChannelTest, WakeEndsAWait) {
   std::thread waker([&] { channel_->wake(); });
-  EXPECT_EQ(channel_->wait(), RequestChannel::Wakeup::kWork);
+  EXPECT_EQ(channel_->wait(wakes_seen_), RequestChannel::Wakeup::kWork);
+  waker.join();
+}
+
+TEST_F(RequestChannelTest, AWakeReachesEveryThreadOnce) {
+  std::uint64_t others_seen = 0;
+  std::thread other([&] { channel_->wait(others_seen); });
+  channel_->wake();
+  other.join();
+  // The other thread has not taken it from this one.
+  EXPECT_EQ(channel_->wait(wakes_seen_), RequestChannel::Wakeup::kWork);
+  EXPECT_EQ(wakes_seen_, others_seen);
+  std::thread waker([&] { channel_->begin_drain(); });
+  EXPECT_EQ(channel_->wait(wakes_seen_), RequestChannel::Wakeup::kWork);
+  EXPECT_TRUE(channel_->draining());  // nothing earlier ended that wait
   waker.join();
 }
 
@@ -417,12 +432,13 @@ TEST_F(RequestChannelTest, AWaitOfSeveralThreadsServesThemAll) {
   std::vector<std::thread> threads;
   for (int i = 0; i < kThreads; ++i) {
     threads.emplace_back([&] {
+      std::uint64_t wakes_seen = 0;
       while (!channel_->draining()) {
         while (auto* stream = channel_->claim_next()) {
           answer(*stream, "ok");
           ++served;
         }
-        channel_->wait();
+        channel_->wait(wakes_seen);
       }
     });
   }
