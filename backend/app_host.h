@@ -31,10 +31,11 @@ class AppHost {
   // Ready to serve when it returns (ASGI: the loop exists and lifespan startup is complete). An
   // error is the application's and becomes BootFailed.
   virtual Result<void> start() = 0;
-  // Returns when channel.draining() and nothing claimed is left, or when channel.broken(). Never
-  // throws. The channel's wake_fd() becomes readable when draining begins.
+  // Returns when channel.draining() and nothing claimed is left. While channel.broken() it waits
+  // for the channel's reconnect(). Never throws. The channel's wake_fd() becomes readable when
+  // draining begins and after a reconnect.
   virtual void serve() = 0;
-  // Lifespan shutdown, closing the loop. Also called after a broken channel.
+  // Lifespan shutdown, closing the loop. The channel may be broken.
   virtual void shutdown() = 0;
 };
 

@@ -52,6 +52,7 @@ void shrink(std::string& text) {
 
 RequestChannel::RequestChannel(UniqueFd socket, ipc::ClaimTable claims)
     : socket_(std::move(socket)),
+      fd_(socket_.get()),
       wake_fd_(make_event_fd()),
       helper_fd_(make_event_fd()),
       claims_(std::move(claims)),
@@ -257,14 +258,20 @@ bool RequestChannel::is_aborted(const RequestStream& stream) const {
   return stream.aborted || broken_;
 }
 
+bool RequestChannel::is_detached(const RequestStream& stream) const {
+  const Lock lock(mutex_);
+  return stream.detached;
+}
+
 void RequestChannel::finish(RequestStream& stream) {
   const Lock lock(mutex_);
-  // Also what the edge has aborted is told ended: only then is its slot free there.
-  stream.aborted = false;
-  put_abort(stream, ipc::AbortReason::kAppFailed);
+  if (!stream.detached) {
+    // Also what the edge has aborted is told ended: only then is its slot free there.
+    stream.aborted = false;
+    put_abort(stream, ipc::AbortReason::kAppFailed);
+    table_[ipc::slot_of(stream.id)] = nullptr;
+  }
   if (stream.wants_event) std::erase(events_, &stream);
-  const std::size_t slot = ipc::slot_of(stream.id);
-  if (table_[slot] == &stream) table_[slot] = nullptr;
   --in_flight_;
   if (counters_ != nullptr) counters_->requests_finished.fetch_add(1, std::memory_order_relaxed);
   release(stream);
@@ -293,7 +300,7 @@ bool RequestChannel::flush_all(std::chrono::milliseconds limit) {
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
     if (left.count() <= 0) return false;
-    pollfd room{socket_.get(), POLLOUT, 0};
+    pollfd room{fd(), POLLOUT, 0};
     ::poll(&room, 1, static_cast<int>(left.count()));
   }
 }
@@ -337,6 +344,32 @@ bool RequestChannel::broken() const { return broken_.load(std::memory_order_acqu
 std::string RequestChannel::broken_reason() const {
   const Lock lock(mutex_);
   return broken_reason_;
+}
+
+void RequestChannel::reconnect(UniqueFd socket, ipc::ClaimTable claims) {
+  const Lock lock(mutex_);
+  break_off("a new edge has come");  // if nobody has noticed the end of the old one yet
+  retired_.push_back(std::exchange(socket_, std::move(socket)));
+  fd_.store(socket_.get(), std::memory_order_release);
+  claims_ = std::move(claims);
+  table_.assign(claims_.slots(), nullptr);
+  queue_.clear();
+  decoder_ = ipc::FrameDecoder();
+  descriptors_.clear();
+  hello_received_ = edge_draining_ = false;
+  response_window_ = 0;
+  broken_.store(false, std::memory_order_release);
+  out_.add(FrameType::kHello, 0, 0, hello());
+  if (draining_) out_.add(FrameType::kDrain, 0, 0, {});
+  mark_unflushed();
+  flush_locked();
+  signal_wake();
+}
+
+int RequestChannel::watchable_fd() {
+  const Lock lock(mutex_);
+  retired_.clear();
+  return broken_ ? -1 : socket_.get();
 }
 
 }  // namespace saola::backend

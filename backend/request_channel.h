@@ -7,6 +7,11 @@
 // never claims a request: what the app thread has not claimed, the edge may still give to another
 // worker.
 //
+// The edge may die and a new one take its place: between break_off() and reconnect() the channel is
+// broken(). What was claimed is told that its client has gone and runs on, detached: no frame of it
+// leaves any more, and its number may mean another request on the new connection. What was not
+// claimed is dropped; the new edge never knew it.
+//
 // No function here needs the GIL or takes it; callers release it around wait...().
 #pragma once
 
@@ -54,8 +59,8 @@ struct RequestStream {
   bool in_body_lane = false;  // a body frame went to the queue's second lane
   bool answer_ended = false;
   bool wants_event = false;  // is in the list that take_events() gives out
-  bool detached = false;     // its slot belongs to a later request; nothing is sent
-  void* host = nullptr;      // the host's own record of this request
+  bool detached = false;  // in no slot: that has a later request, or the edge died; nothing is sent
+  void* host = nullptr;   // the host's own record of this request
 };
 
 class RequestChannel {
@@ -69,19 +74,25 @@ class RequestChannel {
   // Starts, finishes and turns are counted here. The slot outlives the channel. Before any thread.
   void count_in(ipc::WorkerSlot* slot) { counters_ = slot; }
 
-  int fd() const { return socket_.get(); }
+  // The socket's number, another one after each reconnect(). The descriptor stays open while it is
+  // the channel's, and after that until watchable_fd(), so that loops can unwatch it.
+  int fd() const { return fd_.load(std::memory_order_acquire); }
+  // For loops, which must watch no other descriptor of the channel's than wake_fd() when they call
+  // it: the one to watch now, -1 while broken. Closes those of earlier connections.
+  int watchable_fd();
   // Readable when the helper thread has received something that the app thread should look at. For
   // loops (ASGI); wait() looks at it itself.
   int wake_fd() const { return wake_fd_.get(); }
 
   // --- receiving, by the app thread ------------------------------------------------------------
-  // Reads what is there without blocking and files it. False: the edge has gone (or sent nonsense:
-  // broken_reason()).
+  // Reads what is there without blocking and files it. False: there is no edge (any more), or it
+  // sent nonsense: broken_reason().
   bool receive();
   // WSGI: flushes, then blocks until a request is there to claim, wake() is called, draining has
-  // begun, the edge has gone, or a signal came (kInterrupted: let Python look at its signals). With
-  // several threads one waits on the socket and receives, the others wait on a condition.
-  // `wakes_seen` is the waiting thread's own, 0 at first: each thread hears of each wake() once.
+  // begun, or a signal came (kInterrupted: let Python look at its signals). Without an edge it
+  // waits for a new one. With several threads one waits on the socket and receives, the others wait
+  // on a condition. `wakes_seen` is the waiting thread's own, 0 at first: each thread hears of each
+  // wake() once.
   enum class Wakeup { kWork, kInterrupted };
   Wakeup wait(std::uint64_t& wakes_seen);
   // The oldest request that could be claimed; null if there is none or draining has begun. Requests
@@ -138,6 +149,8 @@ class RequestChannel {
   // Blocks until the window has room or the stream is aborted (WSGI).
   void wait_window(RequestStream& stream);
   bool is_aborted(const RequestStream& stream) const;
+  // Its edge has died; is_aborted() too.
+  bool is_detached(const RequestStream& stream) const;
   // The host is done with it; the pointer is dead afterwards. Ends the answer with an ABORT if it
   // was not ended.
   void finish(RequestStream& stream);
@@ -159,13 +172,16 @@ class RequestChannel {
   std::chrono::steady_clock::time_point drain_deadline() const;
   bool draining() const { return draining_.load(std::memory_order_acquire); }
   bool edge_draining() const;     // the edge sent DRAIN: no request follows
-  std::size_t in_flight() const;  // claimed, not finished
+  std::size_t in_flight() const;  // claimed, not finished, detached ones included
   std::size_t queued() const;     // received, not claimed
   // Makes wait() return in every thread, or its next call if a thread is elsewhere. From any
   // thread.
   void wake();
-  bool broken() const;
-  std::string broken_reason() const;
+  bool broken() const;                // no edge, until reconnect()
+  std::string broken_reason() const;  // of the last time
+  // The connection to a new edge. From any thread; what is left of the old connection is broken off
+  // first. HELLO is sent anew, and DRAIN if draining has begun. wake_fd() becomes readable.
+  void reconnect(UniqueFd socket, ipc::ClaimTable claims);
 
   // --- the helper thread's side ----------------------------------------------------------------
   // Changes whenever the app thread comes round to the socket (receive, wait). While it does not
@@ -224,6 +240,8 @@ class RequestChannel {
   bool poll_as_leader(Lock& lock);
 
   UniqueFd socket_;
+  std::atomic<int> fd_;            // socket_'s number
+  std::vector<UniqueFd> retired_;  // sockets of earlier connections that somebody may still poll
   UniqueFd wake_fd_;
   UniqueFd helper_fd_;
   ipc::ClaimTable claims_;

@@ -47,8 +47,9 @@ void RequestChannel::notify_followers() {
   if (progress_waiters_ > 0) progress_.notify_all();
 }
 
-// Waits until `ready` or the edge has gone: as the one thread in poll(2), or on `condition` while
-// another is. False: a signal interrupted it.
+// Waits until `ready`: as the one thread in poll(2), or on `condition` while another is. The end of
+// an edge makes `ready` true for who waits for a body or a window of its requests. False: a signal
+// interrupted it.
 template <class Ready>
 bool RequestChannel::wait_until(Lock& lock, std::condition_variable& condition,
                                 std::size_t& waiters, Ready ready) {
@@ -56,7 +57,7 @@ bool RequestChannel::wait_until(Lock& lock, std::condition_variable& condition,
   bool interrupted = false;
   for (;;) {
     flush_locked();
-    if (broken_ || interrupted || ready()) break;
+    if (interrupted || ready()) break;
     if (has_leader_) {
       ++waiters;
       condition.wait(lock);
@@ -77,7 +78,9 @@ bool RequestChannel::wait_until(Lock& lock, std::condition_variable& condition,
 
 // False: interrupted by a signal.
 bool RequestChannel::poll_as_leader(Lock& lock) {
-  std::array<pollfd, 2> fds{{{socket_.get(), POLLIN, 0}, {wake_fd_.get(), POLLIN, 0}}};
+  // Without an edge the bell is all there is to wait for: reconnect() and begin_drain() ring it.
+  std::array<pollfd, 2> fds{
+      {{broken_ ? -1 : socket_.get(), POLLIN, 0}, {wake_fd_.get(), POLLIN, 0}}};
   if (!out_.empty()) fds[0].events |= POLLOUT;
   has_leader_ = true;
   touch();
@@ -86,6 +89,7 @@ bool RequestChannel::poll_as_leader(Lock& lock) {
   const int error = errno;
   lock.lock();
   has_leader_ = false;
+  retired_.clear();
   touch();
   mark_turn();
   if (ready < 0) {

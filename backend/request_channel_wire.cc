@@ -136,6 +136,8 @@ void RequestChannel::file_request(const Frame& frame) {
     return break_off("the edge sent a request with a slot beyond the claim table");
   }
   auto& stream = occupy(frame.stream);
+  queue_.push_back(frame.stream);
+  ++queued_;
   stream.head_bytes.assign(frame.payload);
   if (auto decoded = ipc::decode_request(stream.head_bytes, stream.request); !decoded) {
     return break_off(decoded.error().message);
@@ -149,8 +151,6 @@ void RequestChannel::file_request(const Frame& frame) {
   }
   stream.body_complete = (frame.flags & (ipc::kEnd | ipc::kFd)) != 0;
   stream.send_window = response_window_;
-  queue_.push_back(frame.stream);
-  ++queued_;
 }
 
 void RequestChannel::file_body(const Frame& frame) {
@@ -237,24 +237,16 @@ void RequestChannel::flush_locked() {
   unflushed_.store(false, std::memory_order_relaxed);
 }
 
-// The edge has gone: what runs is told that nobody wants its answer, what waits is dropped.
+// The edge has gone: what runs is told that nobody wants its answer, what waits is dropped. If it
+// is there after all (it sent nonsense), it hears that this is the end.
 void RequestChannel::break_off(std::string reason) {
   if (broken_) return;
-  broken_ = true;
+  broken_.store(true, std::memory_order_release);
   broken_reason_ = std::move(reason);
+  ::shutdown(socket_.get(), SHUT_RDWR);
   out_.clear();
   unflushed_.store(false, std::memory_order_relaxed);
-  for (std::size_t slot = 0; slot < table_.size(); ++slot) {
-    auto* stream = table_[slot];
-    if (stream == nullptr) continue;
-    if (!stream->claimed) {
-      vacate(slot);
-    } else if (!stream->aborted) {
-      stream->aborted = true;
-      stream->abort_reason = ipc::AbortReason::kShutdown;
-      mark_event(*stream);
-    }
-  }
+  for (std::size_t slot = 0; slot < table_.size(); ++slot) vacate(slot);
 }
 
 }  // namespace saola::backend

@@ -201,8 +201,8 @@ Result<std::unique_ptr<AppHost>> Worker::boot_app(AppLog& app_log) {
 
 int Worker::serve(AppHost& host) {
   host.serve();
-  if (channel_->broken() && !channel_->draining()) {
-    log_->warning("no edge any more: {}", channel_->broken_reason());
+  if (channel_->broken()) {
+    log_->info("ends without a connection to an edge: {}", channel_->broken_reason());
   }
   host.shutdown();
   bool flushed = false;
@@ -253,10 +253,25 @@ bool Worker::on_control() {
     if (const auto* drain = std::get_if<ipc::Drain>(&*message)) {
       begin_drain(std::chrono::milliseconds(drain->timeout_ms));
     }
+    if (std::holds_alternative<ipc::WorkerRewire>(*message)) rewire(std::move(received->fds));
     if (std::holds_alternative<ipc::ReopenLogs>(*message) && !received->fds.empty()) {
       writer_->replace_fd(std::move(received->fds[0]));
     }
   }
+}
+
+// Without its descriptors (this process may have too many open) the worker would be of no use.
+void Worker::rewire(std::vector<UniqueFd> fds) {
+  auto claims = fds.size() == 2 ? ipc::ClaimTable::map(fds[1])
+                                : Result<ipc::ClaimTable>(fail("its descriptors are missing"));
+  if (!claims) {
+    log_->error("cannot take the connection to a new edge: {}", claims.error().message);
+    exit_now();
+  }
+  const std::size_t running = channel_->in_flight();
+  channel_->reconnect(std::move(fds[0]), std::move(*claims));
+  log_->info("connected to a new edge ({}); {} requests run on without a client",
+             channel_->broken_reason(), running);
 }
 
 bool Worker::on_stop_signal() {

@@ -5,8 +5,11 @@
 //   helper thread    heartbeat, control channel, stop signals (channel_helper.h); never in Python
 //   log thread       LineWriter
 //
-// Exit codes: 0 drained, stopped, or the supervisor or edge has gone; 1 it could not be set up;
-// 3 the application could not be loaded or its startup failed.
+// If the edge dies the application runs on and waits for the next one, which the supervisor brings
+// (WorkerRewire). How long to wait is the supervisor's to decide.
+//
+// Exit codes: 0 drained, stopped, or the supervisor has gone; 1 it could not be set up; 3 the
+// application could not be loaded or its startup failed.
 #pragma once
 
 #include <atomic>
@@ -50,6 +53,7 @@ class Worker {
   bool on_control();
   bool on_stop_signal();
   void begin_drain(std::chrono::milliseconds left);
+  void rewire(std::vector<UniqueFd> fds);
   [[noreturn]] void exit_now();
 
   ipc::ControlChannel control_;

@@ -17,7 +17,7 @@ constexpr milliseconds kTick{1000};
 // What cancelled tasks get to clean up.
 constexpr milliseconds kCancelGrace{1000};
 
-// For draining and shutdown together, when nobody said how long they may take (the edge has gone).
+// For draining and shutdown together, when nobody said how long they may take.
 constexpr milliseconds kOwnLimit{30000};
 
 // Of what is left when draining begins, what lifespan shutdown gets at least.
@@ -33,6 +33,7 @@ milliseconds until(std::chrono::steady_clock::time_point deadline) {
 AsgiHost::~AsgiHost() {
   if (!exchanges_) return;
   exchanges_->on_last_over = [] {};
+  exchanges_->on_room = [] {};
   while (exchanges_->first != nullptr) exchanges_->first->detach();
 }
 
@@ -71,6 +72,7 @@ Result<void> AsgiHost::prepare() {
   flusher_.emplace(context_.channel, *loop_);
   exchanges_.emplace(ExchangeContext{context_.channel, *loop_, *flusher_, context_.app_log,
                                      [this] { stop_when_over(); }});
+  exchanges_->on_room = [this] { claim_soon(); };
   readable_callback_ = steal(make_callback<&AsgiHost::on_readable>(this));
   second_callback_ = steal(make_callback<&AsgiHost::on_second>(this));
   drain_limit_callback_ = steal(make_callback<&AsgiHost::on_drain_limit>(this));
@@ -82,7 +84,7 @@ Result<void> AsgiHost::prepare() {
 
 void AsgiHost::on_boot_event() {
   context_.channel.receive();  // or the descriptor stays readable
-  if (context_.channel.draining() || context_.channel.broken()) lifespan_->interrupt();
+  if (context_.channel.draining()) lifespan_->interrupt();
 }
 
 // --- serving -------------------------------------------------------------------------------------
@@ -109,10 +111,26 @@ void AsgiHost::serve() {
 }
 
 Result<void> AsgiHost::watch_channel() {
-  for (const int fd : {context_.channel.fd(), context_.channel.wake_fd()}) {
-    if (Result<void> added = loop_->add_reader(fd, readable_callback_.ptr()); !added) return added;
+  const int wake_fd = context_.channel.wake_fd();
+  if (Result<void> added = loop_->add_reader(wake_fd, readable_callback_.ptr()); !added) {
+    return added;
   }
+  follow_socket();
   return loop_->call_later(kTick, second_callback_.ptr());
+}
+
+// An edge that has died leaves a socket that is readable for ever; the next one brings its own.
+void AsgiHost::follow_socket() {
+  const RequestChannel& channel = context_.channel;
+  if (watched_fd_ == (channel.broken() ? -1 : channel.fd())) return;
+  if (watched_fd_ >= 0) loop_->remove_reader(watched_fd_);
+  watched_fd_ = context_.channel.watchable_fd();
+  if (watched_fd_ < 0) return;
+  const Result<void> added = loop_->add_reader(watched_fd_, readable_callback_.ptr());
+  if (added) return;
+  log_failure("watching the edge's socket", added);
+  watched_fd_ = -1;
+  context_.channel.begin_drain();
 }
 
 void AsgiHost::on_second() {
@@ -123,22 +141,15 @@ void AsgiHost::on_second() {
 
 void AsgiHost::on_readable() {
   RequestChannel& channel = context_.channel;
-  const bool edge_there = channel.receive();
-  events_.clear();
+  channel.receive();
+  claim_scheduled_ = false;
+  if (over_) return;
+  follow_socket();
   channel.take_events(events_);
   for (RequestStream* stream : events_) static_cast<Exchange*>(stream->host)->on_event();
   if (serving_ && !draining_) claim_requests();
   if (channel.has_unflushed()) flusher_->soon();
-  if (edge_there && !channel.draining()) return;
-  if (!edge_there) {
-    for (const int fd : {channel.fd(), channel.wake_fd()}) loop_->remove_reader(fd);
-    for (Exchange *next, *each = exchanges_->first; each != nullptr; each = next) {
-      next = each->next();
-      each->lose_edge();
-    }
-  }
-  if (draining_ || !serving_) return;
-  begin_drain();
+  if (channel.draining() && !draining_ && serving_) begin_drain();
 }
 
 void AsgiHost::begin_drain() {
@@ -151,9 +162,23 @@ void AsgiHost::begin_drain() {
   stop_when_over();
 }
 
+// The edge sends no more than `concurrency`, but of orphans it knows nothing.
+bool AsgiHost::has_room() const {
+  const std::size_t orphans = exchanges_->orphans;
+  return orphans == 0 || context_.channel.in_flight() + orphans <
+                             static_cast<std::size_t>(context_.app.concurrency);
+}
+
+void AsgiHost::claim_soon() {
+  if (draining_ || std::exchange(claim_scheduled_, true)) return;
+  if (!loop_->call_soon(readable_callback_.ptr())) PyErr_Clear();  // closed: nothing is claimed
+}
+
 void AsgiHost::claim_requests() {
   bool looked = false;
-  while (RequestStream* stream = context_.channel.claim_next()) {
+  while (has_room()) {
+    RequestStream* stream = context_.channel.claim_next();
+    if (stream == nullptr) break;
     if (!looked && !loop_->look_for_task_factory()) PyErr_Clear();
     looked = true;
     start_exchange(*stream);
@@ -218,7 +243,8 @@ void AsgiHost::shutdown() {
   cancel_exchanges();
   if (!draining_) deadline_ = std::chrono::steady_clock::now() + kOwnLimit;
   lifespan_->shutdown(until(deadline_));
-  for (const int fd : {context_.channel.fd(), context_.channel.wake_fd()}) loop_->remove_reader(fd);
+  if (watched_fd_ >= 0) loop_->remove_reader(watched_fd_);
+  loop_->remove_reader(context_.channel.wake_fd());
   over_ = true;
   log_failure("closing the event loop", loop_->close(kCancelGrace));
   context_.channel.flush();

@@ -2,9 +2,12 @@
 //
 //   start()     loop and lifespan startup
 //   serve()     the channel's two descriptors are watched by the loop with one reader; each event
-//   claims what
-//               there is and makes a task of each request; one flush per turn of the loop
+//               claims what there is and makes a task of each request; one flush per turn of the
+//               loop
 //   shutdown()  cancels what is left, lifespan shutdown, closes the loop
+//
+// Without an edge the loop runs on and watches the channel's bell alone; it rings for the next
+// edge.
 //
 // Draining: nothing more is claimed; requests that run, background work after their answer
 // included, get most of the time until channel.drain_deadline(), then their tasks are cancelled;
@@ -39,6 +42,7 @@ class AsgiHost final : public AppHost {
  private:
   Result<void> prepare();
   Result<void> watch_channel();
+  void follow_socket();
 
   // Loop callbacks.
   void on_boot_event();
@@ -46,7 +50,9 @@ class AsgiHost final : public AppHost {
   void on_second();
   void on_drain_limit();
 
+  bool has_room() const;
   void claim_requests();
+  void claim_soon();
   void start_exchange(RequestStream& stream);
   bool call_application(Exchange& exchange, const ipc::RequestView& request);
   void begin_drain();
@@ -63,10 +69,12 @@ class AsgiHost final : public AppHost {
   std::optional<ExchangeContext> exchanges_;
   py::object readable_callback_, second_callback_, drain_limit_callback_;
   std::vector<RequestStream*> events_;
+  int watched_fd_ = -1;  // the edge's socket; -1: none is watched
   std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
   bool serving_ = false;
   bool running_ = false;   // inside the loop
-  bool draining_ = false;  // as far as the loop has noticed; also after the edge has gone
+  bool draining_ = false;  // as far as the loop has noticed
+  bool claim_scheduled_ = false;
   bool stopping_ = false;  // the loop was told to stop
   bool over_ = false;      // shutdown() is done
 };

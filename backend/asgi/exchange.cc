@@ -61,6 +61,8 @@ void Exchange::on_event() {
   if (stream_ == nullptr) return;
   if (context_->channel.is_aborted(*stream_)) {
     disconnected_ = true;
+    orphan_ = context_->channel.is_detached(*stream_);
+    if (orphan_) ++context_->orphans;
     release_stream();
     retire_if_over();
     return;
@@ -72,17 +74,11 @@ void Exchange::on_event() {
   retire_if_over();
 }
 
-void Exchange::lose_edge() {
-  if (stream_ == nullptr) return;
-  disconnected_ = true;
-  release_stream();
-  retire_if_over();
-}
-
 // No more can be received or sent: who waits for either must know.
 void Exchange::release_stream() {
   context_->channel.finish(*std::exchange(stream_, nullptr));
   context_->flusher.soon();
+  if (context_->orphans > 0) context_->on_room();
   rest_ = {};
   head_.clear();
   if (!receivers_.empty()) wake(receivers_);
@@ -95,7 +91,10 @@ void Exchange::retire_if_over() {
   (previous_ == nullptr ? context.first : previous_->next_) = next_;
   if (next_ != nullptr) next_->previous_ = previous_;
   --context.count;
+  const bool orphan = orphan_;
+  if (orphan) --context.orphans;
   drop_reference();
+  if (orphan) context.on_room();
   if (context.count == 0) context.on_last_over();
 }
 

@@ -10,7 +10,8 @@
 // http.disconnect; send() does nothing if the client has gone, and raises RuntimeError otherwise.
 //
 // A client that goes away does not cancel the application: it is told through receive(), as uvicorn
-// does it.
+// does it. The end of an edge takes all its clients away. What then runs on is an orphan: the new
+// edge does not know that it takes up concurrency.
 //
 // Reference-counted under the GIL: by the context's list until it is over, and by the application's
 // receive and send (channels.h). All functions need the GIL and no pending exception, but where
@@ -45,7 +46,9 @@ struct ExchangeContext {
 
   Exchange* first = nullptr;  // those that are not over, newest first
   std::size_t count = 0;
-  std::string scratch{};  // a body on its way to Python
+  std::size_t orphans = 0;          // of them: their edge has died
+  std::function<void()> on_room{};  // there were orphans, and something has ended
+  std::string scratch{};            // a body on its way to Python
 };
 
 class Exchange final : public AppCallOwner {
@@ -77,8 +80,6 @@ class Exchange final : public AppCallOwner {
   void could_not_start();
   // Answers `status` without calling the application.
   void refuse(std::uint16_t status);
-  // The edge has gone: nothing can be received or sent any more.
-  void lose_edge();
   // The host goes away while the application still runs.
   void detach();
 
@@ -115,6 +116,7 @@ class Exchange final : public AppCallOwner {
   py::object task_;
   AppCall* call_ = nullptr;  // lives as long as the task; null once ended
   bool app_over_ = false;
+  bool orphan_ = false;
 
   // Request
   bool disconnected_ = false;

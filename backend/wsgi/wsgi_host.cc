@@ -87,7 +87,7 @@ void WsgiHost::run_requests(WsgiCall& call, bool is_main_thread) {
       call.run(*stream);
       channel.flush_if_due();
     }
-    if (channel.draining() || channel.broken()) break;
+    if (channel.draining()) break;
     RequestChannel::Wakeup wakeup;
     {
       const GilRelease released;

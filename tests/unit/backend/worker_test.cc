@@ -112,6 +112,14 @@ class WorkerTest : public testing::Test {
   void send(const ipc::ControlMessage& message) {
     ASSERT_TRUE(control_->send(ipc::to_json(message)));
   }
+  // A new edge takes the place of the old one.
+  void rewire() {
+    peer_ = WirePeer();
+    const UniqueFd socket = peer_.take_socket();
+    const UniqueFd claims = peer_.take_claims_file();
+    peer_.hello();
+    ASSERT_TRUE(control_->send(ipc::to_json(ipc::WorkerRewire{}), {socket.get(), claims.get()}));
+  }
   std::string get(std::size_t slot, std::string_view path) {
     peer_.request(slot, path);
     return peer_.expect(FrameType::kBody).payload;
@@ -200,11 +208,63 @@ TEST_F(WorkerTest, TheSupervisorsEndEndsItWhateverPythonDoes) {
   EXPECT_EQ(child_->wait(), 0);
 }
 
-TEST_F(WorkerTest, TheEdgesEndEndsIt) {
+TEST_F(WorkerTest, ItsStateOutlivesTheEdge) {
+  directory_.write("main.py", R"(
+served = 0
+def app(environ, start_response):
+    global served
+    served += 1
+    start_response("200 OK", [])
+    return [str(served).encode()]
+)");
+  boot_and_wait();
+  EXPECT_EQ(get(0, "/"), "1");
+  for (const char* expected : {"2", "3"}) {
+    peer_.hang_up();
+    rewire();
+    EXPECT_EQ(get(0, "/"), expected);
+  }
+  EXPECT_EQ(slot().requests_started, 3U);
+  EXPECT_EQ(slot().requests_finished, 3U);
+  EXPECT_EQ(phase(), WorkerPhase::kReady);
+  send(ipc::Drain{});
+  EXPECT_EQ(child_->wait(), 0);
+  EXPECT_THAT(log(), HasSubstr("connected to a new edge"));
+}
+
+TEST_F(WorkerTest, TakesANewEdgeWhilePythonHangs) {
+  boot_and_wait();
+  await_claim(0, peer_.request(0, "/hang"));
+  peer_.hang_up();
+  rewire();
+  peer_.ping(1);
+  peer_.expect(FrameType::kPong);
+  const auto waiting = peer_.request(0, "/waiting");
+  EXPECT_TRUE(peer_.claims().take_back(0, waiting));
+  send(ipc::Stop{});
+  EXPECT_EQ(child_->wait(), 0);
+}
+
+TEST_F(WorkerTest, EndsWithoutAnEdgeWhenItIsToldToDrain) {
   boot_and_wait();
   peer_.hang_up();
+  send(ipc::Drain{});
   EXPECT_EQ(child_->wait(), 0);
-  EXPECT_THAT(log(), HasSubstr("no edge any more"));
+  EXPECT_THAT(log(), HasSubstr("ends without a connection to an edge"));
+}
+
+TEST_F(WorkerTest, EndsWithItsSupervisorAlsoWithoutAnEdge) {
+  boot_and_wait();
+  peer_.hang_up();
+  control_.reset();
+  EXPECT_EQ(child_->wait(), 0);
+}
+
+TEST_F(WorkerTest, ARewireWithoutItsDescriptorsEndsIt) {
+  boot_and_wait();
+  send(ipc::WorkerRewire{});
+  EXPECT_EQ(child_->wait(), 0);
+  EXPECT_THAT(log(), HasSubstr("its descriptors are missing"));
 }
 
 TEST_F(WorkerTest, AnswersPingsAndKeepsItsHeartbeatWhilePythonHangs) {

@@ -73,6 +73,12 @@ std::string AsgiTest::boot(std::string_view source) {
 
 std::string AsgiTest::variable(const char* name) const { return to_text(module_.attr(name).ptr()); }
 
+FakeEdge& AsgiTest::reconnect() {
+  next_edge_ = std::make_unique<FakeEdge>(window_);
+  channel_->reconnect(next_edge_->take_socket(), next_edge_->take_claims());
+  return *next_edge_;
+}
+
 std::string AsgiTest::evaluate(const char* expression) const {
   const auto value = py_border([&]() -> Result<std::string> {
     return to_text(py::eval(expression, module_.attr("__dict__")).ptr());

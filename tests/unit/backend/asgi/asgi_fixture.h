@@ -39,6 +39,8 @@ class AsgiTest : public testing::TestWithParam<config::AsyncLoop> {
   std::string evaluate(const char* expression) const;
   std::string log() const { return test::CapturedLog::instance().text(); }
   RequestChannel& channel() { return *channel_; }
+  // A new edge in the place of the last one, for edge parts. The last one hangs up, if it has not.
+  FakeEdge& reconnect();
 
   config::App app_;  // set before serve()
   std::uint32_t window_ = ipc::kResponseWindow;
@@ -48,7 +50,7 @@ class AsgiTest : public testing::TestWithParam<config::AsyncLoop> {
  private:
   Result<std::unique_ptr<AppHost>> make_host(std::string_view source);
 
-  std::unique_ptr<FakeEdge> edge_;
+  std::unique_ptr<FakeEdge> edge_, next_edge_;
   std::unique_ptr<RequestChannel> channel_;
   std::unique_ptr<AppLog> app_log_;
   py::object module_;

@@ -45,6 +45,12 @@ FakeResponse WsgiTest::get(std::string_view source, const FakeRequest& request,
   return response;
 }
 
+FakeEdge& WsgiTest::reconnect() {
+  next_edge_ = std::make_unique<FakeEdge>(window_);
+  channel_->reconnect(next_edge_->take_socket(), next_edge_->take_claims());
+  return *next_edge_;
+}
+
 std::string WsgiTest::evaluate(const char* expression) const {
   PyObject* names = PyModule_GetDict(module_.ptr());
   const auto value = steal(PyRun_String(expression, Py_eval_input, names, names));
