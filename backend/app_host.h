@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "backend/app_log.h"
+#include "backend/hooks.h"
 #include "backend/py_handles.h"
 #include "backend/request_channel.h"
 #include "common/config/config.h"
@@ -23,6 +24,7 @@ struct HostContext {
   const AppLog& app_log;
   Logger log;              // the worker's own records
   py::object application;  // as load_app() returned it
+  Hooks* hooks = nullptr;  // null: none of them concerns requests
 };
 
 class AppHost {

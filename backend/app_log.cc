@@ -141,6 +141,10 @@ void AppLog::exception(std::string_view heading, std::string_view traceback,
   log_.write_block(LogLevel::kError, text, request_id);
 }
 
+void AppLog::record(LogLevel level, std::string_view text) const {
+  log_.write_block(level, text, streams_->request_id());
+}
+
 std::string_view& RequestIdScope::current() {
   thread_local std::string_view id;
   return id;

@@ -36,6 +36,10 @@ class AppLog {
   void exception(std::string_view heading, std::string_view traceback,
                  std::string_view request_id) const;
 
+  // One record, of several lines if the text has them, with the id of the request at hand. GIL
+  // held; after install().
+  void record(LogLevel level, std::string_view text) const;
+
   const Logger& logger() const { return log_; }
 
  private:

@@ -9,6 +9,7 @@
 
 #include "backend/app_loader.h"
 #include "backend/channel_helper.h"
+#include "backend/hooks.h"
 #include "backend/interpreter.h"
 #include "common/config/config_loader.h"
 
@@ -22,6 +23,8 @@ constexpr std::size_t kLongestReason = 24 * 1024;
 // How long last words to the supervisor, the edge or the log may take.
 constexpr std::chrono::milliseconds kLastWords{2000};
 constexpr std::chrono::milliseconds kLogGrace{200};
+// What worker_abort gets of the few seconds until the supervisor kills.
+constexpr std::chrono::milliseconds kAbortHook{1000};
 
 // The handler knows nothing but this.
 volatile sig_atomic_t stop_signal_fd = -1;
@@ -172,20 +175,53 @@ int Worker::run_python() {
   if (!interpreter) return boot_failed(interpreter.error().message, true);
   AppLog app_log(Logger(*writer_, "app " + init_.app + " " + std::to_string(init_.worker_id),
                         LogLevel::kDebug));
-  auto host = boot_app(app_log);
-  if (!host) return boot_failed(host.error().message, true);
-  return serve(**host);
+  const auto hooks = boot_hooks(app_log);
+  if (!hooks) return boot_failed(hooks.error().message, true);
+  auto host = boot_app(app_log, hooks->get());
+  if (!host) {  // the hooks first: who is told ends this process
+    if (*hooks) (*hooks)->at_exit();
+    return boot_failed(host.error().message, true);
+  }
+  const int code = serve(**host);
+  forget_hooks();
+  if (*hooks) (*hooks)->at_exit();
+  return code;
 }
 
-Result<std::unique_ptr<AppHost>> Worker::boot_app(AppLog& app_log) {
+// The helper may be at worker_abort, which needs the GIL, and ends the process.
+void Worker::forget_hooks() {
+  const GilRelease released;
+  const std::lock_guard lock(hooks_mutex_);
+  hooks_ = nullptr;
+}
+
+Result<std::unique_ptr<Hooks>> Worker::boot_hooks(AppLog& app_log) {
   if (auto installed = app_log.install(); !installed) return Unexpected{installed.error()};
+  auto hooks = Hooks::load(*app_, init_.worker_id, app_log, *log_);
+  if (!hooks || !*hooks) return hooks;
+  if (auto booted = (*hooks)->boot(); !booted) {
+    (*hooks)->at_exit();
+    return Unexpected{booted.error()};
+  }
+  return hooks;
+}
+
+Result<std::unique_ptr<AppHost>> Worker::boot_app(AppLog& app_log, Hooks* hooks) {
   if (auto enabled = enable_faulthandler(); !enabled) return Unexpected{enabled.error()};
   auto loaded = load_app(*app_);
   if (!loaded) return Unexpected{loaded.error()};
   const bool wsgi = loaded->interface == AppInterface::kWsgi;
+  const py::object application = loaded->application;
   HostContext context{*channel_, *app_, app_log, *log_, std::move(loaded->application)};
+  if (hooks != nullptr && hooks->around_requests()) context.hooks = hooks;
   auto host = wsgi ? make_wsgi_host(std::move(context)) : make_asgi_host(std::move(context));
   if (auto started = host->start(); !started) return Unexpected{started.error()};
+  if (hooks != nullptr) {
+    if (auto ready = hooks->ready(application); !ready) {
+      host->shutdown();
+      return Unexpected{ready.error()};
+    }
+  }
   // What the import made lives as long as the process: collections need not walk it.
   if (auto collected = call("gc", "collect"); !collected) return Unexpected{collected.error()};
   if (auto frozen = call("gc", "freeze"); !frozen) return Unexpected{frozen.error()};
@@ -193,6 +229,10 @@ Result<std::unique_ptr<AppHost>> Worker::boot_app(AppLog& app_log) {
   ready.interface = interface_name(wsgi ? AppInterface::kWsgi : AppInterface::kAsgi);
   ready.slots = static_cast<std::uint32_t>(wsgi ? app_->threads : app_->concurrency);
   enter(ipc::WorkerPhase::kReady);
+  {
+    const std::lock_guard lock(hooks_mutex_);
+    hooks_ = hooks;
+  }
   serving_ = true;
   tell_supervisor(ready);
   log_->info("ready: {} ({})", app_->target, ready.interface);
@@ -249,7 +289,8 @@ bool Worker::on_control() {
     if (!received || received->closed) exit_now();
     if (received->again) return true;
     const auto message = ipc::parse_control_message(received->text);
-    if (!message || std::holds_alternative<ipc::Stop>(*message)) exit_now();
+    if (!message) exit_now();
+    if (std::holds_alternative<ipc::Stop>(*message)) give_up();
     if (const auto* drain = std::get_if<ipc::Drain>(&*message)) {
       begin_drain(std::chrono::milliseconds(drain->timeout_ms));
     }
@@ -283,6 +324,14 @@ void Worker::begin_drain(std::chrono::milliseconds left) {
   if (!serving_) exit_now();  // still importing: there is nothing to finish
   enter(ipc::WorkerPhase::kDraining);
   channel_->begin_drain(std::chrono::steady_clock::now() + left);
+}
+
+void Worker::give_up() {
+  const std::lock_guard lock(hooks_mutex_);
+  if (hooks_ != nullptr && !hooks_->abort(kAbortHook)) {
+    log_->warning("the hook worker_abort did not end within {} ms", kAbortHook.count());
+  }
+  exit_now();
 }
 
 // No destructors: the main thread may be anywhere in Python.

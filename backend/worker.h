@@ -14,6 +14,7 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -43,8 +44,10 @@ class Worker {
   void install_signal_handlers();
 
   int run_python();
-  Result<std::unique_ptr<AppHost>> boot_app(AppLog& app_log);
+  Result<std::unique_ptr<Hooks>> boot_hooks(AppLog& app_log);
+  Result<std::unique_ptr<AppHost>> boot_app(AppLog& app_log, Hooks* hooks);
   int serve(AppHost& host);
+  void forget_hooks();
   int boot_failed(std::string reason, bool application);
   void tell_supervisor(const ipc::ControlMessage& message);
   void enter(ipc::WorkerPhase phase);
@@ -54,6 +57,7 @@ class Worker {
   bool on_stop_signal();
   void begin_drain(std::chrono::milliseconds left);
   void rewire(std::vector<UniqueFd> fds);
+  [[noreturn]] void give_up();
   [[noreturn]] void exit_now();
 
   ipc::ControlChannel control_;
@@ -67,6 +71,8 @@ class Worker {
   ipc::WorkerSlot* slot_ = nullptr;
   std::unique_ptr<RequestChannel> channel_;
   std::atomic<bool> serving_{false};
+  std::mutex hooks_mutex_;
+  Hooks* hooks_ = nullptr;  // run_python()'s, while the helper may use it
 };
 
 }  // namespace saola::backend

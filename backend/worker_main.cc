@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "backend/app_loader.h"
+#include "backend/hooks.h"
 #include "backend/interpreter.h"
 #include "backend/worker.h"
 
@@ -24,6 +25,10 @@ int import_app(const config::App& app, const std::string& directory) {
                          : Result<Interpreter>(fail("[app] env cannot be set"));
   if (!interpreter) {
     std::fprintf(stderr, "%s\n", interpreter.error().message.c_str());
+    return kExitApplication;
+  }
+  if (const auto hooks = Hooks::check(app); !hooks) {
+    std::fprintf(stderr, "%s\n", hooks.error().message.c_str());
     return kExitApplication;
   }
   const auto loaded = load_app(app);

@@ -73,6 +73,7 @@ Result<void> AsgiHost::prepare() {
   exchanges_.emplace(ExchangeContext{context_.channel, *loop_, *flusher_, context_.app_log,
                                      [this] { stop_when_over(); }});
   exchanges_->on_room = [this] { claim_soon(); };
+  exchanges_->hooks = context_.hooks;
   readable_callback_ = steal(make_callback<&AsgiHost::on_readable>(this));
   second_callback_ = steal(make_callback<&AsgiHost::on_second>(this));
   drain_limit_callback_ = steal(make_callback<&AsgiHost::on_drain_limit>(this));
@@ -205,6 +206,7 @@ bool AsgiHost::call_application(Exchange& exchange, const ipc::RequestView& requ
   py::object receive = steal(new_receive(exchange));
   py::object send = receive ? steal(new_send(exchange)) : py::object();
   if (!send) return false;
+  const py::object hook_scope = context_.hooks != nullptr ? scope : py::object();
   const py::object call = steal(new_app_call(exchange, context_.application.ptr(), std::move(scope),
                                              std::move(receive), std::move(send)));
   if (!call) return false;
@@ -212,6 +214,7 @@ bool AsgiHost::call_application(Exchange& exchange, const ipc::RequestView& requ
   PyObject* variable = context_.app_log.context_var();
   if (variable != nullptr && !steal(PyContextVar_Set(variable, exchange.request_id())))
     return false;
+  if (hook_scope) exchange.set_hook_request(context_.hooks->begin(request, hook_scope.ptr()));
   py::object task = steal(loop_->create_task(call.ptr(), exchange.request_id()));
   if (!task) {
     reinterpret_cast<AppCall*>(call.ptr())->owner = nullptr;

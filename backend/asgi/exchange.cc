@@ -125,6 +125,7 @@ void Exchange::app_ended(AppEnd end) {
     answer_failed(failed || end == AppEnd::kCancelled ? ipc::AbortReason::kAppFailed
                                                       : ipc::AbortReason::kProtocol);
   }
+  end_hooks();
   const py::object task = std::exchange(task_, {});
   retire_if_over();
   if (end == AppEnd::kCancelled) pending.restore();
@@ -152,7 +153,14 @@ void Exchange::could_not_start() {
   context_->app_log.exception("Could not start the ASGI application", take_traceback(),
                               to_text(request_id_.ptr()));
   answer_failed(ipc::AbortReason::kAppFailed);
+  end_hooks();
   retire_if_over();
+}
+
+void Exchange::end_hooks() {
+  if (!hook_request_) return;
+  const py::object request = std::exchange(hook_request_, {});
+  context_->hooks->end(request.ptr(), status_, {}, sent_);
 }
 
 void Exchange::refuse(std::uint16_t status) {
@@ -187,6 +195,8 @@ void Exchange::answer_plainly(std::uint16_t status) {
   const std::size_t taken = channel.end_head(std::move(head), *stream_, body, true);
   if (taken < body.size()) channel.send_abort(*stream_, ipc::AbortReason::kAppFailed);
   answer_ = Answer::kComplete;
+  status_ = status;
+  sent_ = taken;
   release_stream();
 }
 

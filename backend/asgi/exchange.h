@@ -30,6 +30,7 @@
 #include "backend/asgi/flusher.h"
 #include "backend/asgi/py_loop.h"
 #include "backend/asgi/response_head.h"
+#include "backend/hooks.h"
 #include "backend/request_channel.h"
 
 namespace saola::backend::asgi {
@@ -49,6 +50,7 @@ struct ExchangeContext {
   std::size_t orphans = 0;          // of them: their edge has died
   std::function<void()> on_room{};  // there were orphans, and something has ended
   std::string scratch{};            // a body on its way to Python
+  Hooks* hooks = nullptr;           // null: none
 };
 
 class Exchange final : public AppCallOwner {
@@ -72,6 +74,9 @@ class Exchange final : public AppCallOwner {
   // awaitable's.
   Step receive(PyObject*& result);
   Step send(PyObject* message, int& phase, PyObject*& result);
+
+  // What Hooks::begin() made; Hooks::end() follows at the end of the call.
+  void set_hook_request(py::object request) { hook_request_ = std::move(request); }
 
   // The channel says that something happened: a piece of body, window, or the client has gone.
   void on_event();
@@ -103,6 +108,7 @@ class Exchange final : public AppCallOwner {
   void answer_plainly(std::uint16_t status);
   void answer_failed(ipc::AbortReason reason);
   void log_end(AppEnd end);
+  void end_hooks();
   void release_stream();
   void retire_if_over();
   const char* incomplete_text() const;
@@ -114,6 +120,7 @@ class Exchange final : public AppCallOwner {
   std::size_t references_ = 1;
   py::object request_id_;
   py::object task_;
+  py::object hook_request_;  // between the hooks of a request
   AppCall* call_ = nullptr;  // lives as long as the task; null once ended
   bool app_over_ = false;
   bool orphan_ = false;
@@ -128,6 +135,8 @@ class Exchange final : public AppCallOwner {
   Answer answer_ = Answer::kNotStarted;
   bool bodyless_ = false;        // HEAD, 204, 304
   std::int64_t body_left_ = -1;  // of the content-length that the application gave; -1: none given
+  std::uint16_t status_ = 0;     // of the head that was sent
+  std::uint64_t sent_ = 0;       // bytes of body, for hooks
   ResponseHead head_;
   py::object rest_;  // bytes that did not fit into the window, or empty
   std::size_t rest_at_ = 0;

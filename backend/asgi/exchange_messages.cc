@@ -187,11 +187,13 @@ void Exchange::send_piece(py::object body, bool more) {
     RequestChannel::HeadInProgress head = channel.begin_head(*stream_, head_.status(), length);
     head_.write(head);
     taken = channel.end_head(std::move(head), *stream_, piece, !more);
+    status_ = head_.status();
     head_.clear();
     answer_ = Answer::kStreaming;
   } else if (!piece.empty() || !more) {
     taken = channel.send_body(*stream_, piece, !more);
   }
+  sent_ += piece.size();
   context_->flusher.soon();
   if (!more) answer_ = Answer::kComplete;
   if (taken < piece.size()) {

@@ -44,12 +44,13 @@ bool has_one_piece(PyObject* iterable) {
 }  // namespace
 
 WsgiCall::WsgiCall(RequestChannel& channel, EnvironFactory& environs, const AppLog& app_log,
-                   const Logger& log, PyObject* application)
+                   const Logger& log, PyObject* application, Hooks* hooks)
     : channel_(channel),
       environs_(environs),
       app_log_(app_log),
       log_(log),
-      application_(application) {}
+      application_(application),
+      hooks_(hooks) {}
 
 void WsgiCall::run(RequestStream& stream) {
   stream_ = &stream;
@@ -65,6 +66,7 @@ void WsgiCall::run(RequestStream& stream) {
     } else if (!call_application()) {
       application_failed();
     }
+    if (hook_request_) end_hooks();
     callables_.detach();
     if (input_) detach_input(input_.ptr());
     input_ = py::object();
@@ -90,6 +92,7 @@ bool WsgiCall::call_application() {
   }
   const auto environ = environs_.build(stream_->request, input_.ptr(), length);
   if (!environ) return false;
+  if (hooks_ != nullptr) hook_request_ = hooks_->begin(stream_->request, environ.ptr());
   std::array<PyObject*, 3> args{nullptr, environ.ptr(), callables_.start_response()};
   const auto result = steal(PyObject_Vectorcall(application_, args.data() + 1,
                                                 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
@@ -299,6 +302,13 @@ void WsgiCall::close_result(PyObject* result) {
     return;
   }
   app_log_.exception(heading() + ": exception in close()", take_traceback(), request_id());
+}
+
+void WsgiCall::end_hooks() {
+  const bool headed = head_sent_;
+  hooks_->end(hook_request_.ptr(), headed ? head_.status() : std::uint16_t{0},
+              headed ? head_.reason() : std::string_view(), static_cast<std::uint64_t>(sent_));
+  hook_request_ = py::object();
 }
 
 // --- failures -----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@
 #include <string_view>
 
 #include "backend/app_log.h"
+#include "backend/hooks.h"
 #include "backend/py_handles.h"
 #include "backend/request_channel.h"
 #include "backend/wsgi/environ.h"
@@ -28,7 +29,7 @@ class WsgiCall final : public AnswerOwner {
  public:
   // All references outlive this.
   WsgiCall(RequestChannel& channel, EnvironFactory& environs, const AppLog& app_log,
-           const Logger& log, PyObject* application);
+           const Logger& log, PyObject* application, Hooks* hooks);
 
   // Runs a claimed request to its end, channel.finish() included. Nothing is pending afterwards.
   void run(RequestStream& stream);
@@ -56,6 +57,7 @@ class WsgiCall final : public AnswerOwner {
   void complete();
   void flush_now();
 
+  void end_hooks();
   void application_failed();
   void answer_plain(std::uint16_t status, std::string_view text);
   std::string heading() const;
@@ -67,11 +69,13 @@ class WsgiCall final : public AnswerOwner {
   const AppLog& app_log_;
   const Logger& log_;
   PyObject* application_;  // borrowed
+  Hooks* hooks_;           // null: none
   Callables callables_;
 
   // The request at hand.
   RequestStream* stream_ = nullptr;
   py::object input_;
+  py::object hook_request_;  // between the hooks of a request
   ResponseHead head_;
   bool is_head_request_ = false;
   bool head_sent_ = false;

@@ -27,7 +27,8 @@ Result<void> WsgiHost::start() {
   environs_.emplace(std::move(*environs));
   for (int i = 0; i < std::max(1, context_.app.threads); ++i) {
     calls_.push_back(std::make_unique<WsgiCall>(context_.channel, *environs_, context_.app_log,
-                                                context_.log, context_.application.ptr()));
+                                                context_.log, context_.application.ptr(),
+                                                context_.hooks));
   }
   return {};
 }
