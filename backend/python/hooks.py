@@ -24,10 +24,10 @@ RUN_HERE = {
 # Hooks of gunicorn's master and of workers that Saola does not have, and what takes their place.
 NEVER_RUN = {
     "on_starting": "the supervisor runs no Python; do it before saola starts, or per worker in post_fork",
-    "when_ready": "the supervisor runs no Python; systemd and /readyz know when workers are ready",
+    "when_ready": "the supervisor runs no Python; post_worker_init runs in each worker that is ready",
     "on_reload": "the supervisor runs no Python; a reload starts new workers, which run post_fork",
     "on_exit": "the supervisor runs no Python; do it after saola has ended, or per worker in worker_exit",
-    "nworkers_changed": "the supervisor runs no Python; the number of workers is a metric",
+    "nworkers_changed": "the supervisor runs no Python",
     "pre_exec": "the supervisor runs no Python",
     "worker_int": "workers take no signals from terminals; worker_exit runs when one has drained",
     "ssl_context": "TLS is the edge's: see [[listen]] tls",

@@ -12,7 +12,7 @@ namespace {
 using A = Argument;
 using S = Support;
 
-constexpr std::string_view kHook = "a Python hook";
+constexpr std::string_view kHook = "a Python hook: see hooks.md";
 constexpr std::string_view kStrict =
     "Saola reads HTTP strictly; such requests are refused with 400";
 constexpr std::string_view kNoHttp2 = "HTTP/2 is not available in this version";
