@@ -118,7 +118,11 @@ void ClientConnection::route(Exchange& exchange, std::string_view host) {
   exchange.root_path = match.root_path;
   exchange.script_path = std::string_view(exchange.path).substr(match.root_path.size());
   std::uint64_t limit = services_.config.limits.body;
-  if (match.route != nullptr && match.route->max_body) limit = *match.route->max_body;
+  if (match.route != nullptr) {
+    limit = match.route->max_body.value_or(limit);
+    exchange.route_timeout = match.route->request_timeout;
+    exchange.route_max_time = match.route->request_max_time;
+  }
   if (limit > 0 && exchange.head.content_length > static_cast<std::int64_t>(limit)) {
     return exchange.refuse(413, "body_limit");
   }

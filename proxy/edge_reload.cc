@@ -107,6 +107,9 @@ Upstream& Edge::upstream(const std::string& app, const config::App& settings) {
         Upstream::Events{[this](std::uint32_t id) { tell_supervisor(ipc::WorkerIdle{id}); },
                          [this](std::uint32_t id, std::string reason) {
                            tell_supervisor(ipc::WorkerLost{id, std::move(reason)});
+                         },
+                         [this](std::uint32_t id, std::string reason) {
+                           tell_supervisor(ipc::WorkerOverdue{id, std::move(reason)});
                          }});
   }
   return *slot;

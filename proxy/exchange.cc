@@ -1,5 +1,6 @@
 #include "proxy/exchange.h"
 
+#include "common/config/units.h"
 #include "proxy/edge_services.h"
 #include "proxy/upstream.h"
 #include "proxy/worker_connection.h"
@@ -65,7 +66,7 @@ void Exchange::enter(State state) {
 // Takes back the pointers that the upstream side holds.
 void Exchange::detach() {
   if (state_ == State::kQueued) upstream_->remove(*this);
-  if (worker_ != nullptr) worker_->cancel(*this);
+  if (worker_ != nullptr) worker_->cancel(*this, ipc::AbortReason::kClientGone);
   worker_ = nullptr;
 }
 
@@ -222,6 +223,32 @@ void Exchange::on_queue_timeout() {
       fmt::format("no worker of app '{}' was free within queue_timeout; 503", upstream_->name()),
       request_id);
   refuse(503, "queue_timeout", "Retry-After: 1\r\n");
+}
+
+bool Exchange::client_holds() const {
+  if (!downstream_.has_room() || (store_ && !store_->empty())) return true;
+  // Of a streamed body the worker has all that has come, and room for more.
+  return body_ && !body_->complete() && body_->all_sent() && request_window_ > 0;
+}
+
+void Exchange::on_request_timeout(std::string_view outcome, config::Milliseconds limit) {
+  services_.log.write(
+      LogLevel::kWarning,
+      fmt::format("{} = {} passed: {} in worker {} (pid {}); {}", outcome,
+                  config::format_duration(limit), request_line(), worker_facts_.id,
+                  worker_facts_.pid, head_sent_ ? "the answer is broken off" : "504"),
+      request_id);
+  worker_->cancel(*this, ipc::AbortReason::kTimeout);
+  fail(504, outcome);
+}
+
+std::string Exchange::request_line() const {
+  constexpr std::size_t kLongestPath = 200;
+  std::string text(head.method == ipc::Method::kOther ? std::string_view(head.method_text)
+                                                      : ipc::method_name(head.method));
+  text += ' ';
+  text += std::string_view(head.raw_path).substr(0, kLongestPath);
+  return text;
 }
 
 // ---- the answer --------------------------------------------------------------------------------

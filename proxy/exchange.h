@@ -21,6 +21,7 @@
 #include <string>
 #include <string_view>
 
+#include "common/config/config.h"
 #include "common/core/clock.h"
 #include "common/ipc/frame.h"
 #include "common/ipc/messages.h"
@@ -75,7 +76,9 @@ class Exchange {
   config::Forwarded forwarded_source = config::Forwarded::kOff;  // of the listener
   bool peer_trusted = false;
   bool has_connection_field = false;
-  Clock::time_point started;  // first byte of the head was parsed
+  Clock::time_point started;                           // first byte of the head was parsed
+  std::optional<config::Milliseconds> route_timeout;   // the route's request_timeout
+  std::optional<config::Milliseconds> route_max_time;  // and request_max_time
 
   // Admits the request to `upstream`'s queue, or refuses it (503). The body follows through
   // on_body().
@@ -105,6 +108,9 @@ class Exchange {
   // It has been taken back unclaimed and is going to be queued again.
   void on_taken_back();
   void on_queue_timeout();
+  // The worker has had it for longer than `limit`, which the key `outcome` says: 504, or a
+  // broken-off answer. The worker is told to stop.
+  void on_request_timeout(std::string_view outcome, config::Milliseconds limit);
   // The worker's slot is free again: the worker has ended the answer, or never started it.
   void forget_worker() { worker_ = nullptr; }
 
@@ -115,6 +121,10 @@ class Exchange {
   std::uint32_t stream() const { return stream_; }
   RequestBody* body() { return body_.get(); }
   bool response_started() const { return head_sent_; }
+  // True while its worker, or a slow part of its answer, waits for the client.
+  bool client_holds() const;
+  // Method and path, for the log; a very long path is cut.
+  std::string request_line() const;
   std::string_view outcome() const { return outcome_; }
   int status() const { return status_; }
   std::uint64_t response_bytes() const { return response_bytes_; }

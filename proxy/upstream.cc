@@ -12,6 +12,30 @@ using std::chrono::microseconds;
 // A worker that ended a request this recently gets requests sent ahead; one that has shown nothing
 // for this long gives its unclaimed ones back.
 constexpr microseconds kMoment{1000};
+// How often the time of running requests is looked at: often enough for the shortest time-out.
+constexpr config::Milliseconds kLongestPeriod{250};
+constexpr config::Milliseconds kShortestPeriod{10};
+constexpr int kLooksPerTimeout = 8;
+
+config::Milliseconds period_of_looks(const config::Config& config, std::string_view name,
+                                     const config::App& app) {
+  auto shortest = config::Milliseconds::max();
+  const auto count = [&shortest](config::Milliseconds time) {
+    if (time.count() > 0) shortest = std::min(shortest, time);
+  };
+  for (const auto time : {app.request_timeout, app.request_max_time, app.sync_max_time}) {
+    count(time);
+  }
+  for (const config::Route& route : config.routes) {
+    if (!route.app.empty() && route.app != name) continue;
+    for (const auto& time : {route.request_timeout, route.request_max_time}) {
+      if (time) count(*time);
+    }
+  }
+  if (shortest == config::Milliseconds::max()) return config::Milliseconds(0);
+  count(app.timeout_grace);
+  return std::clamp(shortest / kLooksPerTimeout, kShortestPeriod, kLongestPeriod);
+}
 
 }  // namespace
 
@@ -22,6 +46,9 @@ Upstream::Upstream(EdgeServices& services, std::string name, const config::App& 
       events_(std::move(events)),
       progress_timer_(
           services.loop, [](void* self) { static_cast<Upstream*>(self)->check_progress(); }, this),
+      times_timer_(
+          services.loop, [](void* self) { static_cast<Upstream*>(self)->check_times(); }, this),
+      times_period_(period_of_looks(services.config, name_, app)),
       deadline_timer_(
           services.loop, [](void* self) { static_cast<Upstream*>(self)->expire_queue(); }, this) {
   whole_requests_ = app.interface == config::Interface::kWsgi;
@@ -72,8 +99,8 @@ void Upstream::dispatch_waiting() {
 void Upstream::on_slot_free(WorkerConnection& worker) {
   if (!queue_.empty()) dispatch_waiting();
   if (leaving_) leave_if_done();
+  if (!worker.load.accepts && worker.has_nothing_left()) return report_if_idle(worker);
   if (worker.load.outstanding == 0) {
-    if (!worker.load.accepts) return report_if_idle(worker);
     // Idle while others hold what they have not begun: look at once, not at the next tick.
     if (workers_.size() > 1) watch_progress();
   }
@@ -115,6 +142,30 @@ void Upstream::check_progress() {
   }
   dispatch_waiting();
   if (waiting) watch_progress();
+}
+
+// ---- the time of requests that run --------------------------------------------------------------
+
+void Upstream::watch_times() {
+  if (times_period_.count() > 0 && !times_timer_.active()) times_timer_.start(times_period_);
+}
+
+void Upstream::check_times() {
+  bool more = false;
+  for (const auto& worker : workers_) more = worker->look_at_requests() || more;
+  if (more) watch_times();
+}
+
+RequestTimes Upstream::times_of(const Exchange& exchange, const ipc::WorkerAdd& worker) const {
+  const bool sync = worker.whole_requests && worker.slots == 1;
+  auto total = app_.request_max_time;
+  if (total.count() == 0 && sync) total = app_.sync_max_time;
+  return {exchange.route_timeout.value_or(app_.request_timeout),
+          exchange.route_max_time.value_or(total)};
+}
+
+void Upstream::on_worker_overdue(WorkerConnection& worker, std::string reason) {
+  events_.on_worker_overdue(worker.id(), std::move(reason));
 }
 
 // ---- the queue's deadline ----------------------------------------------------------------------
@@ -160,18 +211,20 @@ void Upstream::drain_worker(std::uint32_t worker_id) {
   WorkerConnection* worker = find(worker_id);
   if (worker == nullptr || !worker->load.accepts) return;
   worker->load.accepts = false;
+  worker->idle_reported = false;
   worker->send_drain();
   dispatching_ = true;
   worker->take_back_unclaimed();
   dispatching_ = false;
   dispatch_waiting();
-  if (worker->load.outstanding == 0) report_if_idle(*worker);
+  if (worker->has_nothing_left()) report_if_idle(*worker);
 }
 
 void Upstream::commit(std::uint32_t generation, const config::App* app) {
   leaving_ = app == nullptr;
   if (leaving_) return leave_if_done();
   app_ = *app;
+  times_period_ = period_of_looks(services_.config, name_, app_);
   std::vector<std::uint32_t> old;
   for (auto& worker : workers_) {
     if (worker->generation() != generation) {
@@ -198,7 +251,8 @@ void Upstream::leave_if_done() {
 }
 
 void Upstream::report_if_idle(WorkerConnection& worker) {
-  if (!worker.broken()) events_.on_worker_idle(worker.id());
+  if (worker.broken() || std::exchange(worker.idle_reported, true)) return;
+  events_.on_worker_idle(worker.id());
 }
 
 void Upstream::remove_worker(std::uint32_t worker_id) {

@@ -23,6 +23,8 @@ class Upstream {
     std::function<void(std::uint32_t worker_id)>
         on_worker_idle;  // a draining worker has nothing left
     std::function<void(std::uint32_t worker_id, std::string reason)> on_worker_lost;
+    // A request of the worker ignores its time-out; said once per worker.
+    std::function<void(std::uint32_t worker_id, std::string reason)> on_worker_overdue;
   };
 
   Upstream(EdgeServices& services, std::string name, const config::App& app, Events events);
@@ -55,6 +57,12 @@ class Upstream {
   // From WorkerConnection.
   void on_slot_free(WorkerConnection& worker);
   void on_worker_broken(WorkerConnection& worker, std::string reason);
+  void on_worker_overdue(WorkerConnection& worker, std::string reason);
+  // The time-outs of a request in that worker: the route's, else the app's.
+  RequestTimes times_of(const Exchange& exchange, const ipc::WorkerAdd& worker) const;
+
+  // Something runs, or is going to.
+  void watch_times();
 
   // At the end of a turn.
   void flush();
@@ -67,6 +75,7 @@ class Upstream {
   void dispatch_waiting();
   void check_progress();
   void watch_progress();
+  void check_times();
   void expire_queue();
   void watch_deadline();
   void retire(WorkerConnection& worker);
@@ -81,6 +90,8 @@ class Upstream {
   std::vector<std::unique_ptr<WorkerConnection>> workers_;
   std::vector<const WorkerLoad*> loads_;  // of workers_, same order
   Timer progress_timer_;
+  Timer times_timer_;
+  config::Milliseconds times_period_;  // 0: no time-out is on
   Timer deadline_timer_;
   std::uint64_t next_arrival_ = 1;
   std::size_t turn_ = 0;

@@ -65,11 +65,13 @@ void WorkerConnection::send(Exchange& exchange) {
   const std::size_t index = free_slots_.back();
   free_slots_.pop_back();
   const std::uint32_t stream = ipc::make_stream(++sequence_ & 0xffff, index);
-  slots_[index] = {&exchange, stream, true};
+  slots_[index] = {&exchange, stream, true, false};
   ++load.outstanding;
   oldest_unclaimed();  // forgets those in front that have been claimed: the list stays short
   unclaimed_.emplace_back(stream, services_.loop.now());
   claims_.offer(index, stream);
+
+  upstream_.watch_times();
 
   exchange.on_sent(*this, stream);
   ipc::RequestMeta meta;
@@ -103,7 +105,7 @@ void WorkerConnection::send_window(std::uint32_t stream, std::uint32_t credit) {
   out_.add(ipc::FrameType::kWindow, 0, stream, bytes_of(credit));
 }
 
-void WorkerConnection::cancel(Exchange& exchange) {
+void WorkerConnection::cancel(Exchange& exchange, ipc::AbortReason reason) {
   const std::uint32_t stream = exchange.stream();
   Slot& slot = slots_[ipc::slot_of(stream)];
   if (slot.exchange != &exchange || slot.stream != stream) return;
@@ -113,7 +115,14 @@ void WorkerConnection::cancel(Exchange& exchange) {
     release(slot);
     return upstream_.on_slot_free(*this);
   }
-  const auto reason = ipc::AbortReason::kClientGone;
+  if (const RequestTimes times = upstream_.times_of(exchange, facts_); times.any()) {
+    abandoned_.insert_or_assign(stream,
+                                Abandoned{exchange.request_id, exchange.request_line(), times});
+  }
+  send_abort(stream, reason);
+}
+
+void WorkerConnection::send_abort(std::uint32_t stream, ipc::AbortReason reason) {
   out_.add(ipc::FrameType::kAbort, 0, stream, bytes_of(reason));
 }
 
@@ -147,6 +156,7 @@ Clock::time_point WorkerConnection::oldest_unclaimed() {
 void WorkerConnection::release(Slot& slot) {
   free_slots_.push_back(static_cast<std::uint16_t>(&slot - slots_.data()));
   slot.in_use = false;
+  if (slot.exchange == nullptr) forget_abandoned(slot);
   slot.exchange = nullptr;
   --load.outstanding;
 }
@@ -264,6 +274,7 @@ void WorkerConnection::handle_stream(const ipc::Frame& frame) {
   if (!slot.in_use || slot.stream != frame.stream) {
     return fail("the worker answered a request that it does not have");
   }
+  slot.heard = true;
   Exchange* exchange = slot.exchange;
   const bool end = (frame.flags & ipc::kEnd) != 0 || frame.type == ipc::FrameType::kAbort ||
                    frame.type == ipc::FrameType::kTrailers;

@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "common/event/io_watcher.h"
@@ -17,6 +18,7 @@
 #include "common/ipc/messages.h"
 #include "proxy/balancer.h"
 #include "proxy/exchange.h"
+#include "proxy/request_clock.h"
 
 namespace saola::proxy {
 
@@ -33,14 +35,21 @@ class WorkerConnection final : public Deletable {
   bool can_send() const { return !free_slots_.empty() && !broken_; }
   void send_body(std::uint32_t stream, std::string_view data, bool end, bool prompt);
   void send_window(std::uint32_t stream, std::uint32_t credit);
-  // The exchange wants nothing more from this worker: taken back if unclaimed, else ABORT.
-  void cancel(Exchange& exchange);
+  // The exchange wants nothing more from this worker: taken back if unclaimed, else ABORT. The slot
+  // stays the worker's until it has ended the request, and is still watched (look_at_requests()).
+  void cancel(Exchange& exchange, ipc::AbortReason reason);
 
   // Takes every unclaimed request back; each exchange hears on_taken_back() and queues itself
   // again.
   void take_back_unclaimed();
   // When the oldest request that is still unclaimed was sent; time_point::max() if there is none.
   Clock::time_point oldest_unclaimed();
+
+  // Looks at the time of each request (request_clock.h, worker_timeouts.cc) and does what is due:
+  // 504, ABORT, on_worker_overdue(). True: there is something left to watch.
+  bool look_at_requests();
+  // Nothing outstanding but requests that have ignored their time-out.
+  bool has_nothing_left() const { return load.outstanding == overdue_; }
 
   // Tells the worker that nothing follows.
   void send_drain();
@@ -62,6 +71,7 @@ class WorkerConnection final : public Deletable {
 
   WorkerLoad load;
   Clock::time_point last_progress{};  // the worker ended or began an answer
+  bool idle_reported = false;         // the supervisor knows that it has nothing left
 
  private:
   struct Slot {
@@ -69,6 +79,13 @@ class WorkerConnection final : public Deletable {
         nullptr;  // null while in_use: the client has gone, the worker still runs it
     std::uint32_t stream = 0;
     bool in_use = false;
+    bool heard = false;  // something came for it since the last look at its time
+  };
+  // What is known of a request that runs on without its exchange.
+  struct Abandoned {
+    std::string request_id;
+    std::string line;  // method and path
+    RequestTimes times;
   };
 
   static void on_ready(void* self, short what);
@@ -77,6 +94,10 @@ class WorkerConnection final : public Deletable {
   void handle(const ipc::Frame& frame);
   void handle_stream(const ipc::Frame& frame);
   void release(Slot& slot);
+  void forget_abandoned(const Slot& slot);
+  void send_abort(std::uint32_t stream, ipc::AbortReason reason);
+  void time_out(Slot& slot, RequestClock::Verdict verdict);
+  void report_overdue(Slot& slot, Clock::duration ran, std::string& reason);
   void fail(std::string reason);
 
   EdgeServices& services_;
@@ -91,6 +112,10 @@ class WorkerConnection final : public Deletable {
   std::vector<std::uint16_t> free_slots_;  // last freed first: its memory is warm
   std::deque<std::pair<std::uint32_t, Clock::time_point>> unclaimed_;  // in the order of sending
   std::uint32_t sequence_ = 0;
+  std::vector<RequestClock> clocks_;                        // by slot; empty until the first look
+  std::unordered_map<std::uint32_t, Abandoned> abandoned_;  // by stream
+  std::uint32_t overdue_ = 0;                               // slots
+  bool overdue_reported_ = false;
   ipc::ResponseHeadView head_;        // scratch
   std::vector<ipc::Field> trailers_;  // scratch
   bool greeted_ = false;

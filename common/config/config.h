@@ -98,9 +98,10 @@ struct App {
   Milliseconds hang_timeout{std::chrono::seconds(30)};     // no sign of life; costs the worker
   Milliseconds request_timeout{std::chrono::seconds(60)};  // to the head, then between chunks; 504
   Milliseconds request_max_time{0};                        // a whole request; 504
-  Milliseconds timeout_grace{std::chrono::seconds(5)};     // from 504 to the loss of the worker
-  Milliseconds slow_request{0};                            // then its stack goes to the log, once
-  std::string hooks;  // module with gunicorn's hooks; empty: none
+  Milliseconds sync_max_time{0};  // request_max_time where a worker runs one WSGI request at a time
+  Milliseconds timeout_grace{std::chrono::seconds(5)};  // from 504 to the loss of the worker
+  Milliseconds slow_request{0};                         // then its stack goes to the log, once
+  std::string hooks;                                    // module with gunicorn's hooks; empty: none
   bool operator==(const App&) const = default;
 };
 

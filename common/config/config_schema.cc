@@ -223,6 +223,10 @@ const Table& app_table() {
                    "it; 504"),
           duration("request_max_time", &App::request_max_time,
                    {milliseconds(10), hours(24 * 7), Zero::kOff}, "a whole request; 504"),
+          duration("sync_max_time", &App::sync_max_time,
+                   {milliseconds(10), hours(24 * 7), Zero::kOff},
+                   "request_max_time of a WSGI app with threads = 1, where that is off: what "
+                   "gunicorn's --timeout means to a sync worker"),
           duration("timeout_grace", &App::timeout_grace, {milliseconds(10), hours(24)},
                    "a request that ignores its time-out for so long costs its worker"),
           duration("slow_request", &App::slow_request, {milliseconds(10), hours(24), Zero::kOff},
