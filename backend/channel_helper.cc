@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <array>
 
 namespace saola::backend {
@@ -17,10 +18,11 @@ constexpr int kQuietTicks = 3;
 }  // namespace
 
 ChannelHelper::ChannelHelper(RequestChannel& channel, ipc::WorkerSlot* slot,
-                             std::vector<Watch> watches)
+                             std::vector<Watch> watches, HelperChore chore)
     : channel_(channel),
       slot_(slot),
       watches_(std::move(watches)),
+      chore_(std::move(chore)),
       stop_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   SAOLA_CHECK(watches_.size() <= kMostWatches && stop_fd_.valid());
   // Signals are the main thread's: Python's handlers run there.
@@ -39,10 +41,15 @@ ChannelHelper::~ChannelHelper() {
 }
 
 void ChannelHelper::beat() {
+  const auto now = std::chrono::steady_clock::now();
+  channel_.note_time(now);
+  if (chore_.period.count() > 0 && now >= chore_due_) {
+    chore_due_ = now + chore_.period;
+    chore_.run();
+  }
   if (slot_ == nullptr) return;
-  slot_->heartbeat_ns.store(
-      static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()),
-      std::memory_order_relaxed);
+  slot_->heartbeat_ns.store(static_cast<std::uint64_t>(now.time_since_epoch().count()),
+                            std::memory_order_relaxed);
 }
 
 void ChannelHelper::run() {
@@ -80,7 +87,8 @@ bool ChannelHelper::wait(int timeout_ms, short socket_events, bool& channel_read
 bool ChannelHelper::sleep_until_ready() {
   const bool unflushed = channel_.helper_falls_asleep();
   bool channel_ready = false;
-  stopping_ = !wait(static_cast<int>(kHeartbeat.count()),
+  const auto limit = chore_.period.count() > 0 ? std::min(chore_.period, kHeartbeat) : kHeartbeat;
+  stopping_ = !wait(static_cast<int>(limit.count()),
                     static_cast<short>(POLLIN | (unflushed ? POLLOUT : 0)), channel_ready);
   channel_.helper_awake();
   return channel_ready && !stopping_;

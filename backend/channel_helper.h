@@ -25,6 +25,12 @@
 
 namespace saola::backend {
 
+// Something to be done about every `period`, in the helper's thread; 0: nothing.
+struct HelperChore {
+  std::chrono::milliseconds period{0};
+  std::function<void()> run = {};
+};
+
 class ChannelHelper {
  public:
   struct Watch {
@@ -33,7 +39,8 @@ class ChannelHelper {
   };
 
   // `channel` and `slot` (may be null) outlive this.
-  ChannelHelper(RequestChannel& channel, ipc::WorkerSlot* slot, std::vector<Watch> watches);
+  ChannelHelper(RequestChannel& channel, ipc::WorkerSlot* slot, std::vector<Watch> watches,
+                HelperChore chore = {});
   ~ChannelHelper();  // ends the thread and waits for it
   ChannelHelper(const ChannelHelper&) = delete;
   ChannelHelper& operator=(const ChannelHelper&) = delete;
@@ -51,6 +58,8 @@ class ChannelHelper {
   RequestChannel& channel_;
   ipc::WorkerSlot* slot_;
   std::vector<Watch> watches_;
+  const HelperChore chore_;
+  std::chrono::steady_clock::time_point chore_due_{};
   UniqueFd stop_fd_;
   bool stopping_ = false;  // the thread's own
   std::thread thread_;

@@ -1,6 +1,7 @@
 #include "backend/request_channel.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 
 #include <algorithm>
@@ -111,6 +112,7 @@ void RequestChannel::release(RequestStream& stream) {
   stream.trailers.clear();
   stream.body_file_lost = stream.body_complete = stream.aborted = stream.claimed = false;
   stream.in_body_lane = stream.answer_ended = stream.wants_event = stream.detached = false;
+  stream.seen_slow = false;
   stream.credit_owed = 0;
   stream.host = nullptr;
   free_.push_back(&stream);
@@ -135,6 +137,8 @@ RequestStream* RequestChannel::claim_next() {
       continue;
     }
     stream->claimed = true;
+    stream->claimed_at = times_claims_ ? Clock::now() : recent_.load(std::memory_order_relaxed);
+    stream->thread = static_cast<unsigned long>(::pthread_self());
     --queued_;
     ++in_flight_;
     if (counters_ != nullptr) counters_->requests_started.fetch_add(1, std::memory_order_relaxed);
@@ -287,7 +291,9 @@ void RequestChannel::flush() {
 void RequestChannel::flush_if_due() {
   if (!unflushed_.load(std::memory_order_relaxed)) return;
   const Lock lock(mutex_);
-  if (out_.bytes() < kFlushBytes && Clock::now() - unflushed_since_ < kFlushAge) return;
+  const auto now = Clock::now();
+  note_time(now);
+  if (out_.bytes() < kFlushBytes && now - unflushed_since_ < kFlushAge) return;
   flush_locked();
 }
 

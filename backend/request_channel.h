@@ -22,6 +22,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -59,8 +60,19 @@ struct RequestStream {
   bool in_body_lane = false;  // a body frame went to the queue's second lane
   bool answer_ended = false;
   bool wants_event = false;  // is in the list that take_events() gives out
-  bool detached = false;  // in no slot: that has a later request, or the edge died; nothing is sent
-  void* host = nullptr;   // the host's own record of this request
+  bool detached = false;   // in no slot: that has a later request, or the edge died; nothing is sent
+  bool seen_slow = false;  // take_slow() has given it out
+  std::chrono::steady_clock::time_point claimed_at;
+  unsigned long thread = 0;  // that claimed it, as pthread_self()
+  void* host = nullptr;      // the host's own record of this request
+};
+
+// What runs now, for the log.
+struct RunningRequest {
+  std::string request_id;
+  std::string line;                           // method and path, without the query
+  std::chrono::steady_clock::duration ran{};  // since its claim
+  unsigned long thread = 0;                   // that claimed it, as pthread_self()
 };
 
 class RequestChannel {
@@ -151,9 +163,23 @@ class RequestChannel {
   bool is_aborted(const RequestStream& stream) const;
   // Its edge has died; is_aborted() too.
   bool is_detached(const RequestStream& stream) const;
+  // The edge's time-out: the client has its 504, what still runs should end.
+  bool is_timed_out(const RequestStream& stream) const;
   // The host is done with it; the pointer is dead afterwards. Ends the answer with an ABORT if it
   // was not ended.
   void finish(RequestStream& stream);
+
+  // --- watching (request_channel_watch.cc) -----------------------------------------------------
+  // `hook` is called when the edge's time-out for a claimed stream comes, in whatever thread
+  // receives it and under the lock: it takes neither the GIL nor this channel. Empty: none.
+  void on_timeout(std::function<void(const RequestStream&)> hook);
+  // Before any thread: claims are timed exactly, for take_slow(). Else to a heartbeat or so, for
+  // nothing.
+  void time_claims() { times_claims_ = true; }
+  // What is claimed and not finished, longest first. From any thread.
+  std::vector<RunningRequest> running() const;
+  // Those of them that have run for `limit`, each once.
+  std::vector<RunningRequest> take_slow(std::chrono::milliseconds limit);
 
   // --- sending and life ------------------------------------------------------------------------
   // Writes what waits as far as the socket takes it; what it does not take goes when it can (the
@@ -199,6 +225,10 @@ class RequestChannel {
   void assist(bool app_is_silent);
   // A sign of life of the loop in the scoreboard; receive() gives it too.
   void mark_turn();
+  // What time it is, from whoever has looked at the clock.
+  void note_time(std::chrono::steady_clock::time_point now) {
+    recent_.store(now, std::memory_order_relaxed);
+  }
 
  private:
   using Lock = std::unique_lock<std::mutex>;
@@ -274,6 +304,7 @@ class RequestChannel {
   std::chrono::steady_clock::time_point drain_deadline_ =
       std::chrono::steady_clock::time_point::max();
   std::string broken_reason_;
+  std::function<void(const RequestStream&)> timeout_hook_;
   std::chrono::steady_clock::time_point unflushed_since_;
 
   std::atomic<bool> broken_{false};
@@ -281,6 +312,8 @@ class RequestChannel {
   std::atomic<bool> unflushed_{false};
   std::atomic<bool> helper_asleep_{false};
   std::atomic<std::uint64_t> activity_{0};
+  std::atomic<std::chrono::steady_clock::time_point> recent_{std::chrono::steady_clock::now()};
+  bool times_claims_ = false;
 };
 
 }  // namespace saola::backend

@@ -157,8 +157,10 @@ void RequestChannel::assist(bool app_is_silent) {
 }
 
 void RequestChannel::mark_turn() {
+  const auto now = Clock::now();
+  note_time(now);
   if (counters_ == nullptr) return;
-  counters_->loop_turn_ns.store(static_cast<std::uint64_t>(Clock::now().time_since_epoch().count()),
+  counters_->loop_turn_ns.store(static_cast<std::uint64_t>(now.time_since_epoch().count()),
                                 std::memory_order_relaxed);
 }
 

@@ -178,12 +178,17 @@ void RequestChannel::file_trailers(const Frame& frame) {
 
 void RequestChannel::file_abort(const Frame& frame) {
   auto* stream = find(frame.stream);
-  if (stream == nullptr || stream->aborted) return;
+  std::uint8_t byte = 0;
+  read_value(frame.payload, byte);
+  const auto reason = static_cast<ipc::AbortReason>(byte);
+  if (stream == nullptr) return;
+  const bool timeout = reason == ipc::AbortReason::kTimeout;
+  // Of a request that its client has left, the time may run out later.
+  if (stream->aborted && (!timeout || stream->abort_reason == reason)) return;
   if (!stream->claimed) return vacate(ipc::slot_of(frame.stream));
-  std::uint8_t reason = 0;
-  read_value(frame.payload, reason);
   stream->aborted = true;
-  stream->abort_reason = static_cast<ipc::AbortReason>(reason);
+  stream->abort_reason = reason;
+  if (timeout && timeout_hook_) timeout_hook_(*stream);
   mark_event(*stream);
 }
 

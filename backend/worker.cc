@@ -5,12 +5,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "backend/app_loader.h"
 #include "backend/channel_helper.h"
 #include "backend/hooks.h"
 #include "backend/interpreter.h"
+#include "backend/stack_dump.h"
 #include "common/config/config_loader.h"
 
 namespace saola::backend {
@@ -25,6 +27,9 @@ constexpr std::chrono::milliseconds kLastWords{2000};
 constexpr std::chrono::milliseconds kLogGrace{200};
 // What worker_abort gets of the few seconds until the supervisor kills.
 constexpr std::chrono::milliseconds kAbortHook{1000};
+// How often slow requests are looked for: four times within slow_request, in these bounds.
+constexpr std::chrono::milliseconds kShortestLook{10};
+constexpr std::chrono::milliseconds kLongestLook{250};
 
 // The handler knows nothing but this.
 volatile sig_atomic_t stop_signal_fd = -1;
@@ -157,9 +162,16 @@ Result<void> Worker::set_up() {
 
 int Worker::run() {
   if (auto ready = set_up(); !ready) return boot_failed(ready.error().message, false);
+  HelperChore chore;
+  if (app_->slow_request.count() > 0) {
+    channel_->time_claims();
+    chore = {std::clamp(app_->slow_request / 4, kShortestLook, kLongestLook),
+             [this] { look_for_slow_requests(); }};
+  }
   ChannelHelper helper(*channel_, slot_,
                        {{control_.fd(), [this] { return on_control(); }},
-                        {stop_signal_.get(), [this] { return on_stop_signal(); }}});
+                        {stop_signal_.get(), [this] { return on_stop_signal(); }}},
+                       std::move(chore));
   const int code = run_python();
   enter(ipc::WorkerPhase::kExited);
   return code;
@@ -266,6 +278,7 @@ int Worker::boot_failed(std::string reason, bool application) {
 }
 
 void Worker::tell_supervisor(const ipc::ControlMessage& message) {
+  const std::lock_guard lock(sending_);
   const auto deadline = std::chrono::steady_clock::now() + kLastWords;
   auto sent = control_.send(ipc::to_json(message));
   while (sent && control_.wants_write() && std::chrono::steady_clock::now() < deadline) {
@@ -295,6 +308,7 @@ bool Worker::on_control() {
       begin_drain(std::chrono::milliseconds(drain->timeout_ms));
     }
     if (std::holds_alternative<ipc::WorkerRewire>(*message)) rewire(std::move(received->fds));
+    if (const auto* dump = std::get_if<ipc::DumpStacks>(&*message)) dump_stacks(*dump);
     if (std::holds_alternative<ipc::ReopenLogs>(*message) && !received->fds.empty()) {
       writer_->replace_fd(std::move(received->fds[0]));
     }
@@ -332,6 +346,24 @@ void Worker::give_up() {
     log_->warning("the hook worker_abort did not end within {} ms", kAbortHook.count());
   }
   exit_now();
+}
+
+void Worker::dump_stacks(const ipc::DumpStacks& order) {
+  log_->write_block(LogLevel::kError,
+                    stack_report("stacks of all threads: " + order.why, channel_->running(),
+                                 python_stacks(StackRisk::kAccepted)));
+  writer_->drain(kLogGrace);  // the answer may be what this process is killed upon
+  tell_supervisor(ipc::StacksDumped{});
+}
+
+void Worker::look_for_slow_requests() {
+  const auto slow = channel_->take_slow(app_->slow_request);
+  if (slow.empty()) return;
+  const bool one = slow.size() == 1;
+  const std::string heading = one ? "slow request" : std::to_string(slow.size()) + " slow requests";
+  log_->write_block(LogLevel::kWarning,
+                    stack_report(heading, slow, python_stacks(StackRisk::kNone)),
+                    one ? slow.front().request_id : std::string());
 }
 
 // No destructors: the main thread may be anywhere in Python.

@@ -58,9 +58,12 @@ class Worker {
   void begin_drain(std::chrono::milliseconds left);
   void rewire(std::vector<UniqueFd> fds);
   [[noreturn]] void give_up();
+  void dump_stacks(const ipc::DumpStacks& order);
+  void look_for_slow_requests();
   [[noreturn]] void exit_now();
 
   ipc::ControlChannel control_;
+  std::mutex sending_;    // control_.send(): both threads do
   UniqueFd stop_signal_;  // eventfd: SIGTERM and its like came
   std::optional<LineWriter> writer_;
   std::optional<Logger> log_;

@@ -62,6 +62,7 @@ void Exchange::on_event() {
   if (context_->channel.is_aborted(*stream_)) {
     disconnected_ = true;
     orphan_ = context_->channel.is_detached(*stream_);
+    if (!orphan_ && task_ && context_->channel.is_timed_out(*stream_)) return time_out();
     if (orphan_) ++context_->orphans;
     release_stream();
     retire_if_over();
@@ -72,6 +73,18 @@ void Exchange::on_event() {
   // A receive() that waits for the disconnect has no use for windows.
   if (!body_taken_ && !receivers_.empty()) wake(receivers_);
   retire_if_over();
+}
+
+// Once; what the application does then is its own affair until it ends.
+void Exchange::time_out() {
+  if (std::exchange(timed_out_, true)) return;
+  rest_ = {};
+  head_.clear();
+  const py::object task = task_;
+  if (!steal(PyObject_CallMethod(task.ptr(), "cancel", nullptr))) PyErr_WriteUnraisable(task.ptr());
+  // Other tasks of the application's may wait here for it.
+  wake(receivers_);
+  wake(senders_);
 }
 
 // No more can be received or sent: who waits for either must know.
@@ -115,12 +128,23 @@ void Exchange::app_ended(AppEnd end) {
   app_over_ = true;
   const bool failed = end == AppEnd::kRaised;
   PendingException pending;
+  if (timed_out_ && !failed) {
+    context_->app_log.logger().write(
+        LogLevel::kWarning, "its time was up; the task of the ASGI application was cancelled",
+        to_text(request_id_.ptr()));
+  }
   if (failed) {
     std::string heading = "Exception in ASGI application";
-    if (disconnected_) heading += " after its client had gone";
+    if (timed_out_) {
+      heading += " after its time was up";
+    } else if (disconnected_) {
+      heading += " after its client had gone";
+    }
     context_->app_log.exception(heading, pending.format(), to_text(request_id_.ptr()));
   }
-  if (stream_ != nullptr && answer_ != Answer::kComplete) {
+  if (stream_ != nullptr && timed_out_) {
+    release_stream();
+  } else if (stream_ != nullptr && answer_ != Answer::kComplete) {
     if (!failed) log_end(end);
     answer_failed(failed || end == AppEnd::kCancelled ? ipc::AbortReason::kAppFailed
                                                       : ipc::AbortReason::kProtocol);

@@ -10,8 +10,9 @@
 // http.disconnect; send() does nothing if the client has gone, and raises RuntimeError otherwise.
 //
 // A client that goes away does not cancel the application: it is told through receive(), as uvicorn
-// does it. The end of an edge takes all its clients away. What then runs on is an orphan: the new
-// edge does not know that it takes up concurrency.
+// does it. A time-out of the edge's does: the task is cancelled, and the stream is given back when
+// it has ended, so that the edge sees one that ignores it. The end of an edge takes all its clients
+// away. What then runs on is an orphan: the new edge does not know that it takes up concurrency.
 //
 // Reference-counted under the GIL: by the context's list until it is over, and by the application's
 // receive and send (channels.h). All functions need the GIL and no pending exception, but where
@@ -109,6 +110,7 @@ class Exchange final : public AppCallOwner {
   void answer_failed(ipc::AbortReason reason);
   void log_end(AppEnd end);
   void end_hooks();
+  void time_out();
   void release_stream();
   void retire_if_over();
   const char* incomplete_text() const;
@@ -124,6 +126,7 @@ class Exchange final : public AppCallOwner {
   AppCall* call_ = nullptr;  // lives as long as the task; null once ended
   bool app_over_ = false;
   bool orphan_ = false;
+  bool timed_out_ = false;
 
   // Request
   bool disconnected_ = false;

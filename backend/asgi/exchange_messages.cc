@@ -37,7 +37,7 @@ bool unexpected(const char* expected, PyObject* type) {
 // --- receive() -----------------------------------------------------------------------------------
 
 Step Exchange::receive(PyObject*& result) {
-  if (stream_ != nullptr && answer_ != Answer::kComplete) {
+  if (stream_ != nullptr && !timed_out_ && answer_ != Answer::kComplete) {
     bool taken = false;
     if (!body_taken_ && !take_request_body(taken, result)) return Step::kError;
     if (taken) return Step::kDone;

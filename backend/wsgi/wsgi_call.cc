@@ -43,10 +43,11 @@ bool has_one_piece(PyObject* iterable) {
 
 }  // namespace
 
-WsgiCall::WsgiCall(RequestChannel& channel, EnvironFactory& environs, const AppLog& app_log,
-                   const Logger& log, PyObject* application, Hooks* hooks)
+WsgiCall::WsgiCall(RequestChannel& channel, EnvironFactory& environs, Interrupter& interrupter,
+                   const AppLog& app_log, const Logger& log, PyObject* application, Hooks* hooks)
     : channel_(channel),
       environs_(environs),
+      interrupter_(interrupter),
       app_log_(app_log),
       log_(log),
       application_(application),
@@ -63,7 +64,7 @@ void WsgiCall::run(RequestStream& stream) {
     if (stream.body_file_lost) {
       log_.write(LogLevel::kError, "no descriptor left for the request's body file", request_id());
       answer_plain(503, "503 Service Unavailable\nrequest id: " + std::string(request_id()) + "\n");
-    } else if (!call_application()) {
+    } else if (!call_in_time()) {
       application_failed();
     }
     if (hook_request_) end_hooks();
@@ -73,6 +74,11 @@ void WsgiCall::run(RequestStream& stream) {
   }
   channel_.finish(stream);
   stream_ = nullptr;
+}
+
+bool WsgiCall::call_in_time() {
+  Interrupter::Scope time(interrupter_, *stream_);
+  return time.enter() && call_application();
 }
 
 bool WsgiCall::prepare_input() {
@@ -316,7 +322,10 @@ void WsgiCall::end_hooks() {
 void WsgiCall::application_failed() {
   PendingException pending;
   const bool nobody_waits = channel_.is_aborted(*stream_) && pending.matches(PyExc_OSError);
-  if (nobody_waits) {
+  if (pending.matches(interrupter_.exception())) {
+    log_.write(LogLevel::kWarning, heading() + ": its time was up; the application was interrupted",
+               request_id());
+  } else if (nobody_waits) {
     log_.debug("{}: the client went away", heading());
   } else {
     app_log_.exception(heading() + ": exception in the application", pending.format(),

@@ -5,7 +5,7 @@
 // application's Content-Length, or known because the answer is a list; otherwise the edge frames
 // what comes. More bytes than Content-Length are cut, fewer break the answer off; both are logged.
 // An exception before the head left is a plain 500, after it the answer is broken off. close() is
-// always called.
+// always called. A request whose time is up is interrupted (interrupter.h).
 //
 // One object per thread, used for one request at a time, with the GIL held; it is let go while
 // waiting.
@@ -20,6 +20,7 @@
 #include "backend/py_handles.h"
 #include "backend/request_channel.h"
 #include "backend/wsgi/environ.h"
+#include "backend/wsgi/interrupter.h"
 #include "backend/wsgi/response_head.h"
 #include "backend/wsgi/start_response.h"
 
@@ -28,8 +29,8 @@ namespace saola::backend::wsgi {
 class WsgiCall final : public AnswerOwner {
  public:
   // All references outlive this.
-  WsgiCall(RequestChannel& channel, EnvironFactory& environs, const AppLog& app_log,
-           const Logger& log, PyObject* application, Hooks* hooks);
+  WsgiCall(RequestChannel& channel, EnvironFactory& environs, Interrupter& interrupter,
+           const AppLog& app_log, const Logger& log, PyObject* application, Hooks* hooks);
 
   // Runs a claimed request to its end, channel.finish() included. Nothing is pending afterwards.
   void run(RequestStream& stream);
@@ -38,6 +39,7 @@ class WsgiCall final : public AnswerOwner {
   bool write(PyObject* data) override;
 
  private:
+  bool call_in_time();
   bool call_application();
   bool prepare_input();
   // All bool results: false means that an exception is pending.
@@ -66,6 +68,7 @@ class WsgiCall final : public AnswerOwner {
 
   RequestChannel& channel_;
   EnvironFactory& environs_;
+  Interrupter& interrupter_;
   const AppLog& app_log_;
   const Logger& log_;
   PyObject* application_;  // borrowed

@@ -25,10 +25,13 @@ Result<void> WsgiHost::start() {
   auto environs = EnvironFactory::make(context_.app, fixed);
   if (!environs) return Unexpected{environs.error()};
   environs_.emplace(std::move(*environs));
-  for (int i = 0; i < std::max(1, context_.app.threads); ++i) {
-    calls_.push_back(std::make_unique<WsgiCall>(context_.channel, *environs_, context_.app_log,
-                                                context_.log, context_.application.ptr(),
-                                                context_.hooks));
+  const int threads = std::max(1, context_.app.threads);
+  interrupter_.emplace(context_.channel);
+  if (auto started = interrupter_->start(threads); !started) return started;
+  for (int i = 0; i < threads; ++i) {
+    calls_.push_back(std::make_unique<WsgiCall>(context_.channel, *environs_, *interrupter_,
+                                                context_.app_log, context_.log,
+                                                context_.application.ptr(), context_.hooks));
   }
   return {};
 }
@@ -112,6 +115,7 @@ void WsgiHost::check_signals() {
 
 void WsgiHost::shutdown() {
   calls_.clear();
+  interrupter_.reset();
   environs_.reset();
 }
 

@@ -29,6 +29,7 @@ class WsgiHost final : public AppHost {
 
   HostContext context_;
   std::optional<EnvironFactory> environs_;
+  std::optional<Interrupter> interrupter_;
   std::vector<std::unique_ptr<WsgiCall>> calls_;  // one per thread, [0] is the main thread's
 };
 

@@ -42,7 +42,7 @@ T must(Result<T> result) {
 // An application that can be held in the middle of a request: GET /hold opens the pipe "gate" of
 // its directory and waits until the test opens it too.
 constexpr std::string_view kApp = R"(
-import os
+import os, time
 def app(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/hold":
@@ -50,6 +50,8 @@ def app(environ, start_response):
     if path == "/hang":
         import ctypes
         while True: pass
+    if path == "/c-loop": sum(range(10**15))  # holds the GIL
+    if path == "/nap": time.sleep(0.3)
     if path == "/abort": os.abort()
     start_response("200 OK", [])
     return [path.encode()]
@@ -281,12 +283,62 @@ TEST_F(WorkerTest, AnswersPingsAndKeepsItsHeartbeatWhilePythonHangs) {
   send(ipc::Stop{});
 }
 
+TEST_F(WorkerTest, WritesTheStacksOfAllThreadsWhateverPythonDoes) {
+  for (const std::string path : {"/hold", "/hang", "/c-loop"}) {
+    SCOPED_TRACE(path);
+    peer_ = WirePeer();
+    boot_and_wait();
+    const auto stream = peer_.request(0, path);
+    await_claim(0, stream);
+    // The application's frame is there a moment after the claim.
+    for (int i = 0; i < 1000 && log().find("main.py") == std::string::npos; ++i) {
+      send(ipc::DumpStacks{"the test asks"});
+      ASSERT_TRUE(std::holds_alternative<ipc::StacksDumped>(receive()));
+    }
+    EXPECT_THAT(log(), HasSubstr("stacks of all threads: the test asks\n"));
+    EXPECT_THAT(log(), testing::ContainsRegex("request [^ ]+: GET " + path +
+                                              ", for [0-9.]+ s, in thread 0x[0-9a-f]{16}\n"));
+    EXPECT_THAT(log(), testing::ContainsRegex("File \".*main.py\", line [0-9]+ in app"));
+    send(ipc::Stop{});
+    EXPECT_EQ(child_->wait(), 0) << child_->output();
+  }
+}
+
+TEST_F(WorkerTest, ADumpOfStacksDisturbsNobody) {
+  boot_and_wait();
+  const auto held = peer_.request(0, "/hold");
+  await_claim(0, held);
+  send(ipc::DumpStacks{"the test asks"});
+  ASSERT_TRUE(std::holds_alternative<ipc::StacksDumped>(receive()));
+  open_gate();
+  EXPECT_EQ(peer_.expect(FrameType::kBody).payload, "/hold");
+  send(ipc::DumpStacks{"when it is idle"});
+  ASSERT_TRUE(std::holds_alternative<ipc::StacksDumped>(receive()));
+  EXPECT_THAT(log(), HasSubstr("stacks of all threads: when it is idle\nThread 0x"));
+}
+
+TEST_F(WorkerTest, ASlowRequestsStackIsLoggedOnce) {
+  boot("[app]\ntarget = 'main:app'\nslow_request = '20ms'\n");
+  ASSERT_TRUE(std::holds_alternative<ipc::Ready>(receive())) << log();
+  EXPECT_EQ(get(0, "/quick"), "/quick");
+  EXPECT_EQ(get(1, "/nap"), "/nap");
+  const auto deadline = std::chrono::steady_clock::now() + WirePeer::kPatience;
+  while (log().find("in app") == std::string::npos) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << log();
+    ::sched_yield();
+  }
+  const std::string text = log();
+  EXPECT_THAT(text, HasSubstr(": slow request\n"));
+  EXPECT_THAT(text, testing::ContainsRegex("request [^ ]+: GET /nap, for 0.[0-9] s, in thread"));
+  EXPECT_EQ(text.find("slow request"), text.rfind("slow request"));
+}
+
 TEST_F(WorkerTest, AFatalErrorLeavesThePythonStackOnStandardError) {
   boot_and_wait();
   await_claim(0, peer_.request(0, "/abort"));
   EXPECT_EQ(child_->wait(), -SIGABRT);
   EXPECT_THAT(child_->output(), HasSubstr("Fatal Python error: Aborted"));
-  EXPECT_THAT(child_->output(), HasSubstr("main.py\", line 10 in app"));
+  EXPECT_THAT(child_->output(), HasSubstr("main.py\", line 12 in app"));
 }
 
 TEST_F(WorkerTest, AnApplicationThatCannotBeImportedIsReportedWithItsTraceback) {

@@ -287,7 +287,7 @@ async def app(scope, receive, send):
   serve(kSource, [](FakeEdge& edge) {
     const std::uint32_t stream = edge.request({});
     edge.partial(stream, 10);
-    edge.abort(stream, ipc::AbortReason::kTimeout);
+    edge.abort(stream);
   });
   EXPECT_EQ(variable("sent"), "True");
 }
