@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 
 #include "common/cli/dropin_settings.h"
@@ -13,6 +14,9 @@ namespace {
 // What gunicorn writes unless it is told otherwise.
 constexpr std::string_view kAccessFormat =
     R"(%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s")";
+
+// gunicorn's own default of --timeout.
+constexpr std::chrono::seconds kTimeout{30};
 
 config::Listen default_listener(const DropinSettings& settings) {
   config::Listen listen;
@@ -47,7 +51,11 @@ std::vector<std::string> trusted_networks(std::string_view list) {
 
 void apply_defaults(DropinSettings& settings, config::Config& config) {
   config.listen = {default_listener(settings)};
-  config.apps["app"].workers = default_workers(settings);
+  config::App& app = config.apps["app"];
+  app.workers = default_workers(settings);
+  // gunicorn limits no request's time but a sync worker's.
+  app.request_timeout = config::Milliseconds(0);
+  if (is_sync_class(settings)) app.sync_max_time = kTimeout;
   config.log.access_format = kAccessFormat;
 }
 

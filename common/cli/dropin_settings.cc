@@ -74,6 +74,14 @@ void apply_worker_class(DropinSettings& settings, config::App& app) {
   }
 }
 
+// gunicorn's time-out is a request's for the sync class alone; elsewhere it watches the worker.
+void apply_timeout(const DropinSettings& settings, config::App& app) {
+  const auto count = settings.number("timeout");
+  if (!count) return;
+  app.hang_timeout = to_duration(*count);
+  if (is_sync_class(settings)) app.sync_max_time = to_duration(*count);
+}
+
 void apply_environment(DropinSettings& settings, config::App& app) {
   for (const std::string& entry : settings.list("raw_env")) {
     const std::string_view text = stripped(entry);
@@ -138,6 +146,11 @@ void DropinSettings::refuse(std::string_view name, std::string_view what) {
   errors.push_back(fmt::format("{}: {}", found == given_.end() ? name : found->second.where, what));
 }
 
+bool is_sync_class(const DropinSettings& settings) {
+  const std::string name = settings.text("worker_class").value_or("");
+  return name.empty() || name == "sync" || name == "gunicorn.workers.sync.SyncWorker";
+}
+
 void apply_app(DropinSettings& settings, config::Config& config) {
   config::App& app = config.apps.begin()->second;
   if (const auto workers = settings.number("workers")) app.workers = to_int(*workers);
@@ -153,6 +166,7 @@ void apply_app(DropinSettings& settings, config::Config& config) {
     app.max_requests_jitter = static_cast<std::uint64_t>(*count);
   }
   apply_worker_class(settings, app);
+  apply_timeout(settings, app);
   apply_environment(settings, app);
   apply_python_path(settings, app);
   apply_text(settings, "root_path", app.root_path);

@@ -52,6 +52,9 @@ std::vector<std::string> trusted_networks(std::string_view list);
 // listener, and the one app if there is none.
 void apply_defaults(DropinSettings& settings, config::Config& config);
 
+// True for the worker class that gunicorn's --timeout means requests for.
+bool is_sync_class(const DropinSettings& settings);
+
 // The others change what their settings are given for and leave the rest as it is.
 
 // -b, --backlog, --umask, TLS, protocols and whom to believe: for every listener.

@@ -40,12 +40,15 @@ constexpr auto kSettings = std::to_array<Setting>({
      "threads per worker that runs a WSGI application"},
     {"worker_connections", "--worker-connections", A::kInteger, S::kMapped,
      "requests in flight per worker that runs an ASGI application, at most 50000"},
-    {"max_requests", "--max-requests", A::kInteger, S::kIgnored,
-     "workers are not recycled in this version"},
-    {"max_requests_jitter", "--max-requests-jitter", A::kInteger, S::kIgnored,
-     "workers are not recycled in this version"},
-    {"timeout", "-t --timeout", A::kInteger, S::kIgnored,
-     "a worker that hangs is not killed in this version"},
+    {"max_requests", "--max-requests", A::kInteger, S::kSame,
+     "requests after which a worker is replaced; its replacement serves before it stops"},
+    {"max_requests_jitter", "--max-requests-jitter", A::kInteger, S::kSame,
+     "up to so many more, at random, per worker"},
+    {"timeout", "-t --timeout", A::kInteger, S::kMapped,
+     "seconds without a sign of life after which a worker is replaced; for a WSGI application with "
+     "one thread under the sync class also the longest time of a request, which is answered 504 "
+     "and "
+     "interrupted before that costs the worker; default 30; 0: off"},
     {"graceful_timeout", "--graceful-timeout", A::kInteger, S::kSame,
      "seconds for requests in flight when stopping"},
     {"keepalive", "--keep-alive", A::kInteger, S::kSame,

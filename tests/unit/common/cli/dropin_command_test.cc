@@ -50,10 +50,10 @@ TEST(DropinCommand, Serves) {
 }
 
 TEST(DropinCommand, WarnsAndServes) {
-  CommandRun run({"app:application", "--timeout", "120"});
+  CommandRun run({"app:application", "--reload"});
   EXPECT_EQ(run.run(), kExitOk);
   EXPECT_EQ(run.served.size(), 1U);
-  EXPECT_THAT(run.err(), StartsWith("saola: warning: --timeout: no effect: "));
+  EXPECT_THAT(run.err(), StartsWith("saola: warning: --reload: no effect: "));
 }
 
 TEST(DropinCommand, RefusesWhatItCannotDo) {

@@ -133,9 +133,8 @@ TEST_F(DropinTest, TakesThePlatformsWholeCommandLine) {
   EXPECT_EQ(config.log.access, "-");
   EXPECT_EQ(config.log.error, "error.log");
   EXPECT_EQ(config.log.level, LogLevel::kDebug);
-  EXPECT_THAT(dropin.warnings,
-              ElementsAre(StartsWith("--max-requests: "), StartsWith("--max-requests-jitter: "),
-                          StartsWith("--timeout: "), StartsWith("--preload: ")));
+  EXPECT_EQ(app.hang_timeout, std::chrono::seconds(120));
+  EXPECT_THAT(dropin.warnings, ElementsAre(StartsWith("--preload: ")));
 }
 
 TEST_F(DropinTest, WithoutFlagsIsWhatGunicornIsWithoutFlags) {
@@ -316,6 +315,30 @@ TEST_F(DropinTest, LimitsMeanWhatTheyMeanInGunicorn) {
             std::chrono::hours(24));
 }
 
+TEST_F(DropinTest, TheTimeOutIsARequestsForTheSyncClassAlone) {
+  using std::chrono::seconds;
+  const config::App plain = app_of({});
+  EXPECT_EQ(plain.hang_timeout, seconds(30));
+  EXPECT_EQ(plain.sync_max_time, seconds(30));
+  EXPECT_EQ(plain.request_timeout, seconds(0));
+  EXPECT_EQ(plain.request_max_time, seconds(0));
+  for (const char* name : {"sync", "gunicorn.workers.sync.SyncWorker"}) {
+    const config::App sync = app_of({"-k", name, "-t", "120"});
+    EXPECT_EQ(sync.hang_timeout, seconds(120)) << name;
+    EXPECT_EQ(sync.sync_max_time, seconds(120)) << name;
+  }
+  for (const char* name : {"gthread", "uvicorn.workers.UvicornWorker", "gevent"}) {
+    const config::App other = app_of({"-k", name, "--timeout", "120"});
+    EXPECT_EQ(other.hang_timeout, seconds(120)) << name;
+    EXPECT_EQ(other.sync_max_time, seconds(0)) << name;
+    EXPECT_EQ(other.request_timeout, seconds(0)) << name;
+  }
+  const config::App off = app_of({"--timeout", "0"});
+  EXPECT_EQ(off.hang_timeout, seconds(0));
+  EXPECT_EQ(off.sync_max_time, seconds(0));
+  EXPECT_EQ(app_of({}, {{"SAOLA_APP_REQUEST_TIMEOUT", "10s"}}).request_timeout, seconds(10));
+}
+
 TEST_F(DropinTest, LogsGoWhereGunicornSendsThem) {
   EXPECT_EQ(config_of({"--access-logfile", "a.log"}).log.access, "a.log");
   EXPECT_EQ(config_of({"--access-logfile", "-", "--access-logform", "%(h)s"}).log.access_format,
@@ -427,10 +450,7 @@ TEST_F(DropinTest, WhatHasNoEffectIsSaidExactlyOnceAndChangesNothing) {
     const Dropin dropin = good(example_of(setting));
     EXPECT_THAT(dropin.warnings,
                 ElementsAre(StartsWith(std::string(long_flag(setting)) + ": no effect: ")));
-    Config config = dropin.config;
-    config.apps["app"].max_requests = 0;  // kept for the time when it has one
-    config.apps["app"].max_requests_jitter = 0;
-    EXPECT_EQ(config, plain) << setting.name;
+    EXPECT_EQ(dropin.config, plain) << setting.name;
   }
 }
 
