@@ -46,9 +46,8 @@ constexpr auto kSettings = std::to_array<Setting>({
      "up to so many more, at random, per worker"},
     {"timeout", "-t --timeout", A::kInteger, S::kMapped,
      "seconds without a sign of life after which a worker is replaced; for a WSGI application with "
-     "one thread under the sync class also the longest time of a request, which is answered 504 "
-     "and "
-     "interrupted before that costs the worker; default 30; 0: off"},
+     "one thread under the sync class also the longest time of a request, which is answered "
+     "504 and interrupted before that costs the worker; default 30; 0: off"},
     {"graceful_timeout", "--graceful-timeout", A::kInteger, S::kSame,
      "seconds for requests in flight when stopping"},
     {"keepalive", "--keep-alive", A::kInteger, S::kSame,

@@ -155,6 +155,7 @@ TEST_F(UpstreamTest, AStreamedBodyRespectsTheWindow) {
 TEST_F(UpstreamTest, ASlowClientStopsTheWorkerOnlyBeyondTheBuffers) {
   config_.limits.response_buffer = 100'000;
   config_.limits.response_spool = 0;
+  start();
   auto& worker = add_worker(1);
   auto& request = send("/down");
   ASSERT_TRUE(turn_until([&] { return worker.requests.size() == 1; }));
