@@ -35,12 +35,13 @@ class RunningRequests : public testing::Test {
   }
   RequestStream& claimed(std::size_t slot, std::string_view path) {
     peer_.request(slot, path);
-    channel_.wait();
+    channel_.wait(wakes_seen_);
     RequestStream* stream = channel_.claim_next();
     SAOLA_CHECK(stream != nullptr);
     return *stream;
   }
 
+  std::uint64_t wakes_seen_ = 0;
   test::WirePeer peer_;
   RequestChannel channel_{peer_.take_socket(), peer_.take_claims()};
 };
@@ -51,7 +52,7 @@ TEST_F(RunningRequests, AreThoseThatWereClaimedAndNotFinished) {
   auto& over = claimed(1, "/over");
   claimed(2, "/second");
   peer_.request(3, "/unclaimed");
-  channel_.wait();
+  channel_.wait(wakes_seen_);
   channel_.finish(over);
   const auto running = channel_.running();
   ASSERT_EQ(running.size(), 2U);

@@ -79,15 +79,6 @@ TEST(Checks, RefuseWhatSecuresAndIsNotSupportedYet) {
       {kApp + listen + "client_verify = \"require\" }\n",
        "4:55: 'client_verify' in [listen.tls] is not supported yet: client certificates would not "
        "be checked"},
-      {kApp + "request_timeout = \"60s\"\n",
-       "3:19: 'request_timeout' in [app] is not supported yet: requests would have no time limit"},
-      {kApp + "request_max_time = \"60s\"\n",
-       "3:20: 'request_max_time' in [app] is not supported yet: requests would have no time limit"},
-      {kApp + "hang_timeout = \"30s\"\n",
-       "3:16: 'hang_timeout' in [app] is not supported yet: a worker that hangs would not be "
-       "replaced"},
-      {kApp + "max_memory = \"1GiB\"\n",
-       "3:14: 'max_memory' in [app] is not supported yet: workers would not be watched"},
       {kApp + "preload = true\n",
        "3:11: 'preload' in [app] is not supported yet: each worker would import the application "
        "itself"},
@@ -151,7 +142,7 @@ trusted = ["*"]
 target = "app:application"
 interface = "asgi"
 threads = 4
-max_requests = 1000
+max_requests_jitter = 1000
 [[route]]
 [[route]]
 path = "/late"
@@ -166,8 +157,7 @@ listen = ":9180"
           "listen.1.trusted: 'trusted' in [[listen]] has no effect while 'forwarded' is "
           "\"off\"",
           "app.threads: 'threads' has no effect on an ASGI application; 'concurrency' has",
-          "app.max_requests: 'max_requests' has no effect yet: workers are not replaced by "
-          "count",
+          "app.max_requests_jitter: 'max_requests_jitter' has no effect without 'max_requests'",
           "route.1: this [[route]] is never reached: the one before it takes every request",
           "admin.listen: 'listen' in [admin] has no effect yet"));
 }

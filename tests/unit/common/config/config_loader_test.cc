@@ -155,9 +155,17 @@ TEST(LoadConfig, PointsAtWhatIsWrong) {
       {"colour = 4", "3:1: unknown key 'colour' in [app]"},
       {"\"a\\u001b\" = 4", "3:1: unknown key 'a\\x1b' in [app]"},
       {"workers = \"many\"",
-       "3:11: 'workers' in [app] must be \"auto\" or a number from 1 to 1024, not 'many'"},
+       "3:11: 'workers' in [app] must be \"auto\", a number from 1 to 1024 or "
+       "{ min = A, max = B } with two such numbers, not 'many'"},
       {"workers = 0",
-       "3:11: 'workers' in [app] must be \"auto\" or a number from 1 to 1024, not 0"},
+       "3:11: 'workers' in [app] must be \"auto\", a number from 1 to 1024 or "
+       "{ min = A, max = B } with two such numbers, not 0"},
+      {"workers = { min = 8, max = 2 }",
+       "3:11: 'workers' in [app] must be \"auto\", a number from 1 to 1024 or "
+       "{ min = A, max = B } with two such numbers, not { min = 8, max = 2 }"},
+      {"workers = { min = 2 }",
+       "3:11: 'workers' in [app] must be \"auto\", a number from 1 to 1024 or "
+       "{ min = A, max = B } with two such numbers, not a table"},
       {"threads = 1.5",
        "3:11: 'threads' in [app] must be a number from 1 to 1024, not a number with a fraction"},
       {"threads = 2026-01-31",

@@ -112,7 +112,8 @@ TEST(Environment, NamesTheVariableThatIsWrong) {
       {{"SAOLA_LISTEN_1_ADDRESS", ":80"},
        "SAOLA_LISTEN_1_ADDRESS: no setting has this name; did you mean SAOLA_LISTEN_0_ADDRESS?"},
       {{"SAOLA_APP_WORKERS", ""},
-       "SAOLA_APP_WORKERS: 'workers' in [app] must be \"auto\" or a number from 1 to 1024, not ''"},
+       "SAOLA_APP_WORKERS: 'workers' in [app] must be \"auto\", a number from 1 to 1024 or "
+       "{ min = A, max = B } with two such numbers, not ''"},
       {{"SAOLA_APP_THREADS", "4x"},
        "SAOLA_APP_THREADS: 'threads' in [app] must be a number from 1 to 1024, not '4x'"},
       {{"SAOLA_APP_FACTORY", "maybe"},
