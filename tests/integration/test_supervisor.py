@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from support import processes
-from support.http_client import Client
+from support.http_client import Client, ConnectionBroken
 from support.server import APPS
 from support.waiting import wait_for
 
@@ -188,7 +188,7 @@ def test_root_reads_the_key_and_nobody_serves(saola, certs):
         assert int(status_of(process, "CapEff"), 16) == int(status_of(process, "CapPrm"), 16) == 0
     # A new edge needs the key that it could not read itself.
     processes.kill(server.edge())
-    server.wait_log("all workers serve again")
+    server.wait_log("a new edge listens")
     assert server.get().text.split()[1] == uid
 
 
@@ -260,14 +260,40 @@ def test_an_app_that_breaks_later_is_tried_again_until_it_works(saola):
 
 def test_a_dead_edge_is_replaced_on_the_same_socket(saola):
     server = saola(BOOTS)
-    edge = server.edge()
+    edge, workers = server.edge(), server.workers()
     processes.kill(edge)
     server.wait_log(rf"edge \(pid {edge}\) died after .*killed by SIGKILL")
     with server.connect() as client:  # waits in the socket's queue until the new edge accepts
         assert client.exchange().status == 200
-    server.wait_log("all workers serve again")
+    server.wait_log("a new edge listens")
     assert server.edge() != edge
-    server.wait_workers(1)
+    assert server.workers() == workers, "they and their state live on"
+
+
+def test_a_request_that_runs_when_the_edge_dies_harms_nobody(saola):
+    server = saola("raw_wsgi:application", config={"app": {"workers": 2}})
+    workers = server.workers()
+    with server.connect() as client:
+        client.request(target="/gate?name=orphan")
+        server.wait_gate("orphan")
+        processes.kill(server.edge())
+        with pytest.raises((ConnectionBroken, OSError)):
+            client.response()
+    assert server.get().status == 200, "the other worker serves"
+    server.open_gate("orphan")
+    assert {server.get("/pid").text for _ in range(20)} <= set(map(str, workers))
+    assert server.workers() == workers
+
+
+@pytest.mark.parametrize("app", ["raw_wsgi:application", "raw_asgi:application"])
+def test_edges_that_die_in_a_row_leave_the_workers_serving(saola, app):
+    server = saola(app)
+    workers = server.workers()
+    for number in range(1, 4):
+        processes.kill(server.edge())
+        wait_for(lambda: server.log().count("a new edge listens") == number, "the new edge")
+        assert server.get().status == 200
+    assert server.workers() == workers
 
 
 # -- stopping
