@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "proxy/edge_report.h"
+
 namespace saola::proxy {
 namespace {
 
@@ -262,9 +264,18 @@ void Edge::handle(const ipc::ControlMessage& message, std::vector<UniqueFd> fds)
           },
           [&](const ipc::Drain& drain) { begin_drain(drain.timeout_ms); },
           [&](const ipc::Stop&) { loop_.stop(); },
+          [&](const ipc::EdgeInspect&) { tell_supervisor(report()); },
           [&](const ipc::ReopenLogs& reopen) { reopen_logs(reopen, std::move(fds)); },
           [&](const auto&) { services_->log.error("control channel: a message not for an edge"); }},
       message);
+}
+
+ipc::EdgeReport Edge::report() const {
+  ipc::EdgeReport report;
+  report.connections = static_cast<std::uint32_t>(connections_.size());
+  for (const auto& [name, upstream] : upstreams_) upstream->add_to(report);
+  keep_longest(report);
+  return report;
 }
 
 void Edge::add_worker(const ipc::WorkerAdd& worker, std::vector<UniqueFd> fds) {

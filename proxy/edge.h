@@ -46,6 +46,7 @@ class Edge final : public ClientConnection::Owner {
   void on_control();
   void handle(const ipc::ControlMessage& message, std::vector<UniqueFd> fds);
   void add_worker(const ipc::WorkerAdd& worker, std::vector<UniqueFd> fds);
+  ipc::EdgeReport report() const;
   void reopen_logs(const ipc::ReopenLogs& message, std::vector<UniqueFd> fds);
   void tell_supervisor(const ipc::ControlMessage& message);
   void begin_drain(std::uint32_t timeout_ms);

@@ -72,6 +72,7 @@ void Exchange::detach() {
 
 void Exchange::finish(std::string_view outcome) {
   detach();
+  if (upstream_ != nullptr) upstream_->on_finished(services_.loop.now() - started);
   outcome_ = outcome;
   enter(State::kDone);
 }

@@ -282,6 +282,19 @@ void Upstream::retire(WorkerConnection& worker) {
   dispatch_waiting();
 }
 
+void Upstream::add_to(ipc::EdgeReport& report) const {
+  const auto now = services_.loop.now();
+  const auto seconds = [](Clock::duration time) {
+    return std::chrono::duration<double>(time).count();
+  };
+  const std::size_t before = report.requests.size();
+  for (const auto& worker : workers_) worker->add_to(report);
+  report.apps.push_back({name_, static_cast<std::uint32_t>(queue_.size()),
+                         queue_.empty() ? 0 : seconds(now - queue_.front()->queued_at()),
+                         static_cast<std::uint32_t>(report.requests.size() - before), finished_,
+                         seconds(finished_time_)});
+}
+
 void Upstream::flush() {
   // flush() may find a worker broken, which changes workers_.
   for (std::size_t i = workers_.size(); i-- > 0;) {

@@ -70,6 +70,14 @@ class Upstream {
   std::size_t queued() const { return queue_.size(); }
   std::size_t worker_count() const { return workers_.size(); }
 
+  // A request of this app has ended, `took` after its first byte.
+  void on_finished(Clock::duration took) {
+    ++finished_;
+    finished_time_ += took;
+  }
+  // What waits and runs now, for EdgeInspect; takes time in proportion to what runs.
+  void add_to(ipc::EdgeReport& report) const;
+
  private:
   bool dispatch_one(Exchange& exchange);
   void dispatch_waiting();
@@ -95,6 +103,8 @@ class Upstream {
   Timer deadline_timer_;
   std::uint64_t next_arrival_ = 1;
   std::size_t turn_ = 0;
+  std::uint64_t finished_ = 0;
+  Clock::duration finished_time_{0};
   bool whole_requests_ = false;
   bool dispatching_ = false;
   bool leaving_ = false;  // configured no more

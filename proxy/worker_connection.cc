@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "proxy/edge_report.h"
 #include "proxy/edge_services.h"
 #include "proxy/upstream.h"
 
@@ -317,6 +318,16 @@ void WorkerConnection::handle_stream(const ipc::Frame& frame) {
     }
   }
   if (end) upstream_.on_slot_free(*this);
+}
+
+void WorkerConnection::add_to(ipc::EdgeReport& report) const {
+  const auto now = services_.loop.now();
+  for (std::size_t index = 0; index < slots_.size(); ++index) {
+    const Slot& slot = slots_[index];
+    if (!slot.in_use || slot.exchange == nullptr) continue;
+    const bool begun = !claims_.is_offered(index, slot.stream);
+    report.requests.push_back(describe_running(*slot.exchange, id(), begun, now));
+  }
 }
 
 // ---- the end -----------------------------------------------------------------------------------

@@ -63,6 +63,9 @@ class WorkerConnection final : public Deletable {
   // The connection is no more: every exchange is told, with what the claim table says of it.
   void fail_all();
 
+  // The requests that it has, for EdgeInspect.
+  void add_to(ipc::EdgeReport& report) const;
+
   std::uint32_t id() const { return facts_.worker_id; }
   std::uint32_t pid() const { return facts_.pid; }
   std::uint32_t generation() const { return facts_.generation; }

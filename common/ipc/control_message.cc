@@ -66,10 +66,14 @@ std::string from_text(const std::string& text) {
   return bytes;
 }
 
-std::uint32_t number(const json& object, const char* name) {
+std::uint64_t wide_number(const json& object, const char* name) {
   const json& value = object.at(name);
   if (!value.is_number_unsigned()) throw std::invalid_argument(std::string(name) + ": no number");
-  const auto wide = value.get<std::uint64_t>();
+  return value.get<std::uint64_t>();
+}
+
+std::uint32_t number(const json& object, const char* name) {
+  const auto wide = wide_number(object, name);
   if (wide > std::numeric_limits<std::uint32_t>::max()) {
     throw std::invalid_argument(std::string(name) + ": out of range");
   }
@@ -82,13 +86,21 @@ std::string text(const json& object, const char* name) {
 }
 std::string bytes(const json& object, const char* name) { return from_text(text(object, name)); }
 
+double real(const json& object, const char* name) { return object.at(name).get<double>(); }
+
+// Texts of an application may hold any bytes; what is not UTF-8 is shown as U+FFFD.
+std::string dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 // Per message: its name on the wire, its fields out, its fields in.
 constexpr std::array kNames = {"edge_init",      "worker_add",    "worker_drain",  "worker_remove",
                                "drain",          "stop",          "reopen_logs",   "worker_init",
                                "ready",          "boot_failed",   "worker_idle",   "worker_lost",
                                "drained",        "edge_prepare",  "edge_prepared", "edge_refused",
                                "edge_commit",    "edge_abandon",  "worker_probe",  "worker_probed",
-                               "worker_overdue", "worker_rewire", "dump_stacks",   "stacks_dumped"};
+                               "worker_overdue", "worker_rewire", "dump_stacks",   "stacks_dumped",
+                               "edge_inspect",   "edge_report"};
 static_assert(kNames.size() == std::variant_size_v<ControlMessage>);
 
 void put(json& out, const EdgeInit& m) {
@@ -241,10 +253,47 @@ void put(json& out, const DumpStacks& m) { out["why"] = shortened(m.why); }
 void get(const json& in, DumpStacks& m) { m.why = text(in, "why"); }
 void put(json&, const StacksDumped&) {}
 void get(const json&, StacksDumped&) {}
+void put(json&, const EdgeInspect&) {}
+void get(const json&, EdgeInspect&) {}
 
-// Texts of an application may hold any bytes; what is not UTF-8 is shown as U+FFFD.
-std::string dump(const json& value) {
-  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+// What a packet takes: so much of apps, then of requests; the rest is left out.
+constexpr std::size_t kReportApps = 24 * 1024;
+constexpr std::size_t kReportBytes = 112 * 1024;
+
+void put(json& out, const EdgeReport& m) {
+  out["connections"] = m.connections;
+  std::size_t bytes = 0;
+  json& apps = out["apps"] = json::array();
+  for (const auto& app : m.apps) {
+    json item = {{"app", app.app},           {"queued", app.queued},
+                 {"running", app.running},   {"longest_wait", app.longest_wait},
+                 {"finished", app.finished}, {"finished_seconds", app.finished_seconds}};
+    bytes += dump(item).size();
+    if (bytes > kReportApps) break;
+    apps.push_back(std::move(item));
+  }
+  json& requests = out["requests"] = json::array();
+  for (const auto& request : m.requests) {
+    json item = {{"worker_id", request.worker_id}, {"request_id", request.request_id},
+                 {"method", request.method},       {"path", request.path},
+                 {"state", request.state},         {"seconds", request.seconds}};
+    bytes += dump(item).size();
+    if (bytes > kReportBytes) return;
+    requests.push_back(std::move(item));
+  }
+}
+void get(const json& in, EdgeReport& m) {
+  m.connections = number(in, "connections");
+  for (const auto& app : in.at("apps")) {
+    m.apps.push_back({text(app, "app"), number(app, "queued"), real(app, "longest_wait"),
+                      number(app, "running"), wide_number(app, "finished"),
+                      real(app, "finished_seconds")});
+  }
+  for (const auto& request : in.at("requests")) {
+    m.requests.push_back({number(request, "worker_id"), text(request, "request_id"),
+                          text(request, "method"), text(request, "path"), text(request, "state"),
+                          real(request, "seconds")});
+  }
 }
 
 template <std::size_t I = 0>
@@ -283,6 +332,20 @@ Result<ControlMessage> parse_control_message(std::string_view text_in) {
   return guarded("control message", [&] {
     const json in = json::parse(text_in);
     return read_named(text(in, "type"), in);
+  });
+}
+
+std::string report_to_json(const EdgeReport& report) {
+  json out;
+  put(out, report);
+  return dump(out);
+}
+
+Result<EdgeReport> parse_edge_report(std::string_view text_in) {
+  return guarded("edge report", [&] {
+    EdgeReport report;
+    get(json::parse(text_in), report);
+    return report;
   });
 }
 

@@ -1,9 +1,11 @@
 // Messages between the supervisor and its children: structs <-> JSON text. No I/O.
 //
 //   supervisor -> edge     EdgeInit (first), WorkerAdd, WorkerDrain, WorkerRemove, WorkerProbe,
-//                          EdgePrepare, EdgeCommit, EdgeAbandon, Drain, Stop, ReopenLogs
+//                          EdgePrepare, EdgeCommit, EdgeAbandon, Drain, Stop, ReopenLogs,
+//                          EdgeInspect
 //   edge -> supervisor     Ready, BootFailed, WorkerIdle (a draining worker has nothing left),
-//                          WorkerLost, WorkerOverdue, WorkerProbed, EdgePrepared, EdgeRefused, Drained
+//                          WorkerLost, WorkerOverdue, WorkerProbed, EdgePrepared, EdgeRefused, Drained,
+//                          EdgeReport
 //   supervisor -> worker   WorkerInit (first), Drain (finish and exit), Stop (exit now), WorkerRewire,
 //                          DumpStacks, ReopenLogs
 //   worker -> supervisor   Ready, BootFailed, StacksDumped
@@ -153,14 +155,47 @@ struct DumpStacks {
 };
 struct StacksDumped {};
 
+// What the edge is doing at this moment; answered by one EdgeReport. Costs nothing unless asked.
+struct EdgeInspect {};
+
+// A request that a worker has.
+struct RunningRequest {
+  std::uint32_t worker_id = 0;
+  std::string request_id;
+  std::string method;
+  std::string path;    // as sent, without the query; at most EdgeReport::kMaxPath bytes
+  std::string state;   // "sent" (not begun), "running", "answering"
+  double seconds = 0;  // since its first byte
+};
+struct AppLoad {
+  std::string app;
+  std::uint32_t queued = 0;
+  double longest_wait = 0;      // seconds, of those that wait now
+  std::uint32_t running = 0;    // requests that its workers have
+  std::uint64_t finished = 0;   // since the edge started, broken-off ones included
+  double finished_seconds = 0;  // of those together, from first byte to the end of the answer
+};
+struct EdgeReport {
+  static constexpr std::size_t kMaxRequests = 200;
+  static constexpr std::size_t kMaxPath = 200;
+  std::uint32_t connections = 0;  // of clients
+  std::vector<AppLoad> apps;
+  std::vector<RunningRequest> requests;  // the longest-running first; the rest is only counted
+};
+
 using ControlMessage =
     std::variant<EdgeInit, WorkerAdd, WorkerDrain, WorkerRemove, Drain, Stop, ReopenLogs,
                  WorkerInit, Ready, BootFailed, WorkerIdle, WorkerLost, Drained, EdgePrepare,
                  EdgePrepared, EdgeRefused, EdgeCommit, EdgeAbandon, WorkerProbe, WorkerProbed,
-                 WorkerOverdue, WorkerRewire, DumpStacks, StacksDumped>;
+                 WorkerOverdue, WorkerRewire, DumpStacks, StacksDumped, EdgeInspect,
+                 EdgeReport>;
 
 std::string to_json(const ControlMessage& message);
 Result<ControlMessage> parse_control_message(std::string_view text);
+
+// The same report inside of other JSON (control_protocol.h).
+std::string report_to_json(const EdgeReport& report);
+Result<EdgeReport> parse_edge_report(std::string_view text);
 
 std::string to_json(const EdgeStart& start);
 Result<EdgeStart> parse_edge_start(std::string_view text);

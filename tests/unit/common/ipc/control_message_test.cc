@@ -19,6 +19,42 @@ Message there_and_back(const Message& message) {
   return std::get<Message>(*parsed);
 }
 
+TEST(ControlMessage, AReportComesBackAsItWas) {
+  there_and_back(EdgeInspect{});
+  EdgeReport report;
+  report.connections = 12;
+  report.apps = {{"shop", 3, 0.5, 2, 1ULL << 40, 12.25}};
+  report.requests = {{7, "id", "GET", "/a\"\x01", "running", 1.5}};
+  const auto back = there_and_back(report);
+  EXPECT_EQ(back.connections, 12U);
+  ASSERT_EQ(back.apps.size(), 1U);
+  EXPECT_EQ(back.apps[0].app, "shop");
+  EXPECT_EQ(back.apps[0].queued, 3U);
+  EXPECT_EQ(back.apps[0].longest_wait, 0.5);
+  EXPECT_EQ(back.apps[0].running, 2U);
+  EXPECT_EQ(back.apps[0].finished, 1ULL << 40);
+  EXPECT_EQ(back.apps[0].finished_seconds, 12.25);
+  ASSERT_EQ(back.requests.size(), 1U);
+  EXPECT_EQ(back.requests[0].worker_id, 7U);
+  EXPECT_EQ(back.requests[0].request_id, "id");
+  EXPECT_EQ(back.requests[0].method, "GET");
+  EXPECT_EQ(back.requests[0].path, "/a\"\x01");
+  EXPECT_EQ(back.requests[0].state, "running");
+  EXPECT_EQ(back.requests[0].seconds, 1.5);
+}
+
+TEST(ControlMessage, AReportOfTheWorstRequestsFitsIntoAPacket) {
+  EdgeReport report;
+  for (std::size_t i = 0; i < EdgeReport::kMaxRequests; ++i) {
+    const std::string worst(EdgeReport::kMaxPath, '\x01');
+    report.requests.push_back({1, worst, worst, worst, "running", 1});
+    report.apps.push_back({std::string(64, 'x'), 1, 1.0 / 3, 1, 1ULL << 60, 1.0 / 3});
+  }
+  const std::string text = to_json(ControlMessage(report));
+  EXPECT_LT(text.size(), ControlChannel::kMaxMessage);
+  EXPECT_FALSE(there_and_back(report).requests.empty());
+}
+
 TEST(ControlMessage, EveryMessageComesBackAsItWas) {
   const auto init = there_and_back(EdgeInit{true, 3});
   EXPECT_TRUE(init.has_access_log);
