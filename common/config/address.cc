@@ -13,7 +13,8 @@
 namespace saola::config {
 namespace {
 
-constexpr std::string_view kAccepted = "write 127.0.0.1:8000, [::1]:8000, :8000, unix:PATH or fd:N";
+constexpr std::string_view kAccepted =
+    "write 127.0.0.1:8000, [::1]:8000, :8000, unix:PATH, fd:N or systemd:NAME";
 
 Unexpected<Error> bad_address(std::string_view text, std::string_view why) {
   return fail(fmt::format("{} {}; {}", shown(text), why, kAccepted));
@@ -95,6 +96,14 @@ Result<Address> parse_address(std::string_view text) {
     if (address.path.empty()) return bad_address(text, "has no path");
     return address;
   }
+  if (text.starts_with("systemd:")) {
+    address.kind = Address::Kind::kSystemd;
+    address.name = text.substr(8);
+    // systemd.socket(5): printable, at most 255, no ':'.
+    const bool fits = address.name.size() <= 255 && address.name.find(':') == std::string::npos;
+    if (address.name.empty() || !fits) return bad_address(text, "has no name of a socket");
+    return address;
+  }
   for (const std::string_view prefix : {"fd://", "fd:"}) {
     if (!text.starts_with(prefix)) continue;
     const auto fd = number_up_to(1 << 20, text.substr(prefix.size()));
@@ -115,6 +124,8 @@ std::string to_string(const Address& address) {
       return "unix:" + address.path;
     case Address::Kind::kFd:
       return fmt::format("fd:{}", address.fd);
+    case Address::Kind::kSystemd:
+      return "systemd:" + address.name;
   }
   SAOLA_UNREACHABLE();
 }

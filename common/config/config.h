@@ -157,6 +157,8 @@ struct Server {
   std::string group;
   std::string runtime_dir;  // empty: no pid file, no lock, no control socket
   std::string pid_file;
+  std::string control_socket;      // path; empty: see control_socket_path.h; "off": none
+  int control_socket_mode = 0600;  // whoever else may open it, only root and our uid are answered
   std::string spool_dir = "/var/tmp";
   Milliseconds graceful_timeout{std::chrono::seconds(30)};
   Milliseconds stream_drain_timeout{std::chrono::seconds(30)};  // for long streams; see reload

@@ -34,6 +34,11 @@ const Table& server_table() {
                "directory of the pid file, the lock and the control socket; empty: none of them"),
           path("pid_file", &Server::pid_file,
                "file with the supervisor's process id; empty: in runtime_dir, if that is set"),
+          path("control_socket", &Server::control_socket,
+               "socket for saola status, reload, stop ...; off: none; empty: saola.sock in "
+               "runtime_dir, else in /run/saola (root) or $XDG_RUNTIME_DIR/saola"),
+          mode("control_socket_mode", &Server::control_socket_mode,
+               "permissions of that socket; only root and the server's user are answered"),
           path("spool_dir", &Server::spool_dir,
                "directory for bodies that do not fit in memory; files have no names"),
           duration("graceful_timeout", &Server::graceful_timeout,
@@ -127,7 +132,8 @@ const Table& listen_table() {
       {
           address(
               "address", &Listen::address,
-              "host:port, [IPv6]:port, :port (every IPv4 address), unix:PATH or fd:N (inherited)"),
+              "host:port, [IPv6]:port, :port (every IPv4 address), unix:PATH, fd:N (inherited) or "
+              "systemd:NAME (socket activation)"),
           words("protocols", &Listen::protocols, {"http/1.1", "h2"},
                 "offered by ALPN, in order of preference; empty: all that are supported"),
           choice<Forwarded>("forwarded", &Listen::forwarded,

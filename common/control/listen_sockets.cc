@@ -17,6 +17,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/config/activation.h"
 #include "common/config/address.h"
 #include "common/config/paths.h"
 #include "common/core/c_ptr.h"
@@ -221,6 +222,12 @@ Result<std::shared_ptr<Socket>> open_one(const config::Config& config, const con
         return open_unix(config::resolve_path(config, address->path), listen, owner, *socket);
       case config::Address::Kind::kFd:
         return open_inherited(address->fd, listen);
+      case config::Address::Kind::kSystemd: {
+        const auto number = config::find_activated(address->name, config::activated_sockets());
+        if (!number) return fail(fmt::format("{}: {}", listen.address, number.error().message));
+        inherited_.push_back(*number);
+        return open_inherited(*number, listen);
+      }
     }
     SAOLA_UNREACHABLE();
   }();

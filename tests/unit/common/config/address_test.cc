@@ -32,7 +32,8 @@ TEST(Address, ReadsWhatAListenerMayBe) {
        "unix:/run/saola/web.sock"},
       {"unix:web.sock", {Address::Kind::kUnix, "", false, 0, "web.sock", -1}, "unix:web.sock"},
       {"fd:3", {Address::Kind::kFd, "", false, 0, "", 3}, "fd:3"},
-      {"fd://3", {Address::Kind::kFd, "", false, 0, "", 3}, "fd:3"}};
+      {"fd://3", {Address::Kind::kFd, "", false, 0, "", 3}, "fd:3"},
+      {"systemd:web", {Address::Kind::kSystemd, "", false, 0, "", -1, "web"}, "systemd:web"}};
   for (const Row& row : table) {
     auto parsed = parse_address(row.text);
     ASSERT_TRUE(parsed) << row.text << ": " << parsed.error().message;
@@ -62,13 +63,16 @@ TEST(Address, ThatIsNoneSaysWhatIsAccepted) {
       {"unix:", "has no path"},
       {"fd:", "has no descriptor number"},
       {"fd:x", "has no descriptor number"},
-      {"fd:-1", "has no descriptor number"}};
+      {"fd:-1", "has no descriptor number"},
+      {"systemd:", "has no name of a socket"},
+      {"systemd:a:b", "has no name of a socket"}};
   for (const auto& [text, why] : table) {
     auto parsed = parse_address(text);
     ASSERT_FALSE(parsed) << text;
     EXPECT_THAT(parsed.error().message, HasSubstr(why)) << text;
-    EXPECT_THAT(parsed.error().message,
-                HasSubstr("write 127.0.0.1:8000, [::1]:8000, :8000, unix:PATH or fd:N"));
+    EXPECT_THAT(
+        parsed.error().message,
+        HasSubstr("write 127.0.0.1:8000, [::1]:8000, :8000, unix:PATH, fd:N or systemd:NAME"));
   }
 }
 

@@ -217,7 +217,7 @@ TEST(LoadConfig, PointsAtWhatIsWrong) {
       {"[[listen]]\naddress = \"8000\"",
        "4:11: 'address' in [[listen]] must be an address: '8000' has no port; write "
        "127.0.0.1:8000, "
-       "[::1]:8000, :8000, unix:PATH or fd:N"},
+       "[::1]:8000, :8000, unix:PATH, fd:N or systemd:NAME"},
       {"[[listen]]\ntrusted = [\"10.0.0.0/33\"]\nforwarded = \"rfc7239\"",
        "4:11: 'trusted' in [[listen]] must be a list of networks: '10.0.0.0/33' is not a network; "
        "write "

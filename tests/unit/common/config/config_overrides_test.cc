@@ -164,7 +164,7 @@ TEST(Override, ThatIsWrongChangesNothingAndSaysWhy) {
       {"listen.x.address", "there is no listen.x: [[listen]] are numbered from 0, and there are 1"},
       {"listen.1.address",
        "'address' in [[listen]] must be an address: 'x' has no port; write "
-       "127.0.0.1:8000, [::1]:8000, :8000, unix:PATH or fd:N"},
+       "127.0.0.1:8000, [::1]:8000, :8000, unix:PATH, fd:N or systemd:NAME"},
       {"listen.0.tls.client_ca",
        "'client_ca' in [listen.tls] is not supported yet: client certificates would not be "
        "checked"}};
