@@ -15,16 +15,14 @@
 
 #include "common/cli/checks.h"
 #include "common/cli/dropin_command.h"
+#include "common/cli/file_options.h"
+#include "common/cli/server_commands.h"
 #include "common/config/shown_text.h"
 #include "common/config/suggestion.h"
 
 namespace saola::cli {
 namespace {
 
-// Speak to a running supervisor; their names are taken so that no later version changes what a
-// command line means.
-constexpr std::array<std::string_view, 9> kReserved = {
-    "status", "top", "stacks", "reload", "stop", "scale", "drain", "reopen", "upgrade"};
 constexpr std::array<std::string_view, 5> kCommands = {"serve", "check", "config", "version",
                                                        "help"};
 
@@ -37,6 +35,18 @@ constexpr std::string_view kUsage =
   saola version
   saola help
 
+  saola status [--json] [--requests]           what a running server does
+  saola top                                    the same, live
+  saola reload [--rolling]                     a new generation of workers, with the configuration as it is now
+  saola stop [--now]                           and wait until it has stopped
+  saola scale N [--app NAME]                   so many workers
+  saola recycle WORKER                         replace one worker
+  saola drain                                  no longer ready, for load balancers
+  saola reopen                                 open the logs anew
+  saola stacks [WORKER]                        what the workers' Python threads do, to the error log
+  saola upgrade                                go on with the program that is installed now
+                                               (these find the server by -c FILE or --socket PATH)
+
   saola MODULE:APP [gunicorn's options]        no file: drop-in mode, also reads GUNICORN_CMD_ARGS
                                                (saola MODULE:APP --help lists the options)
 
@@ -46,22 +56,6 @@ FILE is saola.toml unless -c or SAOLA_CONFIG names another.
 template <std::size_t N>
 bool contains(const std::array<std::string_view, N>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-struct FileOptions {
-  std::string path;
-  std::vector<std::string> overrides;  // "key=value"
-  bool import = false;
-};
-
-void print_problems(std::ostream& err, const std::vector<config::Problem>& problems) {
-  for (const config::Problem& problem : problems) err << config::to_string(problem) << '\n';
-}
-
-void print_warnings(std::ostream& err, const config::Config& config) {
-  for (const config::Problem& warning : config::warnings(config)) {
-    err << "warning: " << config::to_string(warning) << '\n';
-  }
 }
 
 // "--workers 3" is "--set app.workers=3"; where these apply is the same as for --set.
@@ -74,54 +68,6 @@ void add_file_options(CLI::App& command, FileOptions& options) {
       "--workers",
       [&options](const std::string& count) { options.overrides.push_back("app.workers=" + count); },
       "same as --set app.workers=N");
-}
-
-std::string config_path(const FileOptions& options, const Invocation& invocation) {
-  if (!options.path.empty()) return options.path;
-  const std::string_view from_environment = find_variable(invocation.environment, "SAOLA_CONFIG");
-  return from_environment.empty() ? "saola.toml" : std::string(from_environment);
-}
-
-// Without the variable that names the file: it is no key of it.
-config::EnvironmentView settings_in(config::EnvironmentView environment) {
-  std::erase_if(environment, [](const auto& entry) { return entry.first == "SAOLA_CONFIG"; });
-  return environment;
-}
-
-// False after having said why.
-bool apply_overrides(const FileOptions& options, config::Config& config, std::ostream& err) {
-  std::vector<config::Problem> problems;
-  for (const std::string& text : options.overrides) {
-    const std::size_t equals = text.find('=');
-    if (equals == std::string::npos || equals == 0) {
-      problems.push_back({"--set", fmt::format("{} is not KEY=VALUE", config::shown(text))});
-      continue;
-    }
-    const std::string_view all = text;
-    if (auto bad = config::apply_override(config, all.substr(0, equals), all.substr(equals + 1))) {
-      problems.push_back({"--set " + bad->where, std::move(bad->message)});
-    }
-  }
-  if (problems.empty() && !options.overrides.empty()) problems = config::validate(config);
-  print_problems(err, problems);
-  return problems.empty();
-}
-
-// The configuration, or nothing after having said on `err` why.
-std::optional<config::Config> load(const FileOptions& options, const Invocation& invocation) {
-  auto input = config::read_config_file(config_path(options, invocation));
-  if (!input) {
-    *invocation.err << "saola: " << input.error().message << '\n';
-    return std::nullopt;
-  }
-  input->environment = settings_in(invocation.environment);
-  auto config = config::load_config(*input);
-  if (!config) {
-    print_problems(*invocation.err, config.error());
-    return std::nullopt;
-  }
-  if (!apply_overrides(options, *config, *invocation.err)) return std::nullopt;
-  return *std::move(config);
 }
 
 int serve(const FileOptions& options, const Invocation& invocation, const Actions& actions) {
@@ -186,7 +132,7 @@ int run_file_command(const std::string& name, const Invocation& invocation,
 std::string meant_command(std::string_view word) {
   if (word.find_first_of(":./-") != std::string_view::npos) return {};
   std::vector<std::string> names(kCommands.begin(), kCommands.end());
-  names.insert(names.end(), kReserved.begin(), kReserved.end());
+  for (const std::string_view name : server_commands()) names.emplace_back(name);
   return std::string(config::nearest_name(word, names));
 }
 
@@ -220,6 +166,7 @@ Invocation Invocation::from_process(int argc, char** argv, std::ostream& out, st
   if (failed) invocation.directory = ".";
   invocation.out = &out;
   invocation.err = &err;
+  invocation.is_terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
   return invocation;
 }
 
@@ -241,10 +188,7 @@ int run_command_line(const Invocation& invocation, const Actions& actions) {
     out << "saola " SAOLA_VERSION "\n";
     return kExitOk;
   }
-  if (contains(kReserved, first)) {
-    err << fmt::format("saola {}: not available in this version\n", first);
-    return kExitUsage;
-  }
+  if (is_server_command(first)) return run_server_command(first, invocation);
   if (contains(kCommands, first)) return run_file_command(first, invocation, actions);
   if (const auto meant = meant_command(first);
       !meant.empty() && !is_module_here(invocation, first)) {

@@ -2,6 +2,7 @@
 // output and exit code.
 //
 //   saola serve|check|config|version|help ...     a configuration file
+//   saola status|top|reload|stop|...               speaks to a running server (server_commands.h)
 //   saola module:attribute -b ... -w ...          drop-in mode: gunicorn's flags, no file
 //
 // What a command needs from the edge, the workers or the control plane comes in as Actions, so that
@@ -50,6 +51,7 @@ struct Invocation {
   std::string directory;                // where it was started, absolute
   std::ostream* out = nullptr;
   std::ostream* err = nullptr;
+  bool is_terminal = false;  // standard input and output are, and `out` is the latter
 
   static Invocation from_process(int argc, char** argv, std::ostream& out, std::ostream& err);
 };

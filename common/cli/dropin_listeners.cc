@@ -1,9 +1,11 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 
 #include "common/cli/dropin_settings.h"
 #include "common/cli/python_text.h"
+#include "common/config/activation.h"
 #include "common/config/shown_text.h"
 
 namespace saola::cli {
@@ -24,10 +26,28 @@ std::string listen_address(std::string_view bind) {
   return lowered(bind);
 }
 
+// Sockets that a service manager opened replace every -b, as in gunicorn. False if there are none.
+bool apply_activated(DropinSettings& settings, config::Config& config,
+                     const config::Listen& pattern) {
+  const auto sockets = config::activated_sockets(
+      settings.variable("LISTEN_PID").value_or(""), settings.variable("LISTEN_FDS").value_or(""),
+      settings.variable("LISTEN_FDNAMES").value_or(""), ::getpid());
+  if (sockets.empty()) return false;
+  if (settings.has("bind")) {
+    settings.warn("bind", "the sockets of the service manager are used (LISTEN_FDS)");
+  }
+  config.listen.clear();
+  for (const auto& socket : sockets) {
+    config.listen.push_back(pattern);
+    config.listen.back().address = fmt::format("fd:{}", socket.fd);
+  }
+  return true;
+}
+
 // One listener like the first that there is for each -b.
 void apply_addresses(DropinSettings& settings, config::Config& config) {
-  if (!settings.has("bind")) return;
   const config::Listen pattern = config.listen.empty() ? config::Listen() : config.listen.front();
+  if (apply_activated(settings, config, pattern) || !settings.has("bind")) return;
   config.listen.clear();
   for (const std::string& bind : settings.list("bind")) {
     const std::string_view text = stripped(bind);

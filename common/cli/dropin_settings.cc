@@ -238,6 +238,12 @@ void apply_server(DropinSettings& settings, config::Config& config) {
   apply_text(settings, "pidfile", config.server.pid_file);
   apply_text(settings, "user", config.server.user);
   apply_text(settings, "group", config.server.group);
+  apply_text(settings, "control_socket", config.server.control_socket);
+  if (settings.has("control_socket_disable")) config.server.control_socket = "off";
+  if (const auto mode = settings.number("control_socket_mode")) {
+    if (*mode > 0777) settings.refuse("control_socket_mode", "must be a mode such as 0o660");
+    config.server.control_socket_mode = to_int(*mode) & 0777;
+  }
   if (const auto mask = settings.number("umask")) config.server.umask = to_int(*mask);
 }
 

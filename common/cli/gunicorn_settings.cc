@@ -19,7 +19,6 @@ constexpr std::string_view kNoHttp2 = "HTTP/2 is not available in this version";
 constexpr std::string_view kNoSyslog = "logs do not go to syslog in this version";
 constexpr std::string_view kNoStatsd = "metrics are not sent to statsd in this version";
 constexpr std::string_view kNoDirty = "there are no dirty workers";
-constexpr std::string_view kNoControlSocket = "there is no control socket in this version";
 constexpr std::string_view kNoPythonLogging =
     "Python's loggers are not configured by the server; the application may do it";
 
@@ -29,7 +28,8 @@ constexpr auto kSettings = std::to_array<Setting>({
      "settings as flags"},
     {"wsgi_app", "", A::kFileOnly, S::kFileOnly, "the application is named on the command line"},
     {"bind", "-b --bind", A::kList, S::kSame,
-     "HOST:PORT, unix:PATH or fd://N; default 0.0.0.0:$PORT if PORT is set, else 127.0.0.1:8000"},
+     "HOST:PORT, unix:PATH or fd://N; default 0.0.0.0:$PORT if PORT is set, else 127.0.0.1:8000; "
+     "sockets of a service manager (LISTEN_FDS) replace them"},
     {"backlog", "--backlog", A::kInteger, S::kSame, "length of each listener's accept queue"},
     {"workers", "-w --workers", A::kInteger, S::kSame,
      "worker processes; default $WEB_CONCURRENCY, else 1; 0 means one per core"},
@@ -207,9 +207,12 @@ constexpr auto kSettings = std::to_array<Setting>({
     {"dirty_post_fork", "", A::kFileOnly, S::kFileOnly, kHook},
     {"dirty_worker_init", "", A::kFileOnly, S::kFileOnly, kHook},
     {"dirty_worker_exit", "", A::kFileOnly, S::kFileOnly, kHook},
-    {"control_socket", "--control-socket", A::kText, S::kIgnored, kNoControlSocket},
-    {"control_socket_mode", "--control-socket-mode", A::kMode, S::kIgnored, kNoControlSocket},
-    {"control_socket_disable", "--no-control-socket", A::kNone, S::kIgnored, kNoControlSocket},
+    {"control_socket", "--control-socket", A::kText, S::kMapped,
+     "path of the socket for saola status, reload and others; gunicornc does not understand it; "
+     "default: a file named by the process id in /run/saola (root) or $XDG_RUNTIME_DIR/saola"},
+    {"control_socket_mode", "--control-socket-mode", A::kMode, S::kSame,
+     "its permissions, default 0600; only root and the server's user are answered"},
+    {"control_socket_disable", "--no-control-socket", A::kNone, S::kSame, "no control socket"},
 });
 
 }  // namespace

@@ -163,12 +163,15 @@ TEST_F(CommandsTest, BadCommandLinesExitWithTwo) {
   EXPECT_THAT(err(), HasSubstr("did you mean 'serve'?"));
 }
 
-TEST_F(CommandsTest, NamesOfLaterCommandsAreTaken) {
+TEST_F(CommandsTest, CommandsForARunningServerSayWhenThereIsNone) {
+  const std::string socket = directory_ + "/none.sock";
   for (const std::string name :
-       {"status", "top", "stacks", "reload", "stop", "scale", "drain", "reopen", "upgrade"}) {
-    EXPECT_EQ(run({name}), kExitUsage);
-    EXPECT_EQ(err(), "saola " + name + ": not available in this version\n");
+       {"status", "top", "stacks", "reload", "stop", "drain", "reopen", "upgrade"}) {
+    EXPECT_EQ(run({name, "--socket", socket}), kExitFailed);
+    EXPECT_EQ(err(), "saola " + name + ": there is no server: " + socket + " does not exist\n");
   }
+  EXPECT_EQ(run({"relaod"}), kExitUsage);
+  EXPECT_THAT(err(), HasSubstr("did you mean 'reload'?"));
 }
 
 TEST_F(CommandsTest, HelpAndVersionAreAnswers) {

@@ -495,5 +495,31 @@ TEST_F(DropinTest, WhatWorksChangesTheConfiguration) {
   EXPECT_TRUE(good({"--print-config"}).print_config);
 }
 
+TEST_F(DropinTest, TheControlSocketIsWhereGunicornsFlagsSay) {
+  EXPECT_EQ(config_of({}).server.control_socket, "");
+  EXPECT_EQ(config_of({}).server.control_socket_mode, 0600);
+  const auto server =
+      config_of({"--control-socket", "run/x.ctl", "--control-socket-mode", "0o660"}).server;
+  EXPECT_EQ(server.control_socket, "run/x.ctl");
+  EXPECT_EQ(server.control_socket_mode, 0660);
+  EXPECT_EQ(config_of({"--no-control-socket", "--control-socket", "x"}).server.control_socket,
+            "off");
+  // As in gunicorn, this is a decimal number.
+  EXPECT_THAT(errors_of({"--control-socket-mode", "660"}), Contains(HasSubstr("0o660")));
+}
+
+TEST_F(DropinTest, SocketsOfAServiceManagerReplaceBind) {
+  const config::EnvironmentView activated = {{"LISTEN_PID", std::to_string(::getpid())},
+                                             {"LISTEN_FDS", "2"}};
+  const auto dropin = good({"-b", ":9000"}, activated);
+  ASSERT_EQ(dropin.config.listen.size(), 2U);
+  EXPECT_EQ(dropin.config.listen[0].address, "fd:3");
+  EXPECT_EQ(dropin.config.listen[1].address, "fd:4");
+  EXPECT_EQ(dropin.config.listen[1].forwarded, config::Forwarded::kXForwarded);
+  EXPECT_THAT(dropin.warnings, Contains(HasSubstr("LISTEN_FDS")));
+  EXPECT_EQ(listen_of({"-b", ":9000"}, {{"LISTEN_PID", "1"}, {"LISTEN_FDS", "2"}}).address,
+            ":9000");
+}
+
 }  // namespace
 }  // namespace saola::cli
