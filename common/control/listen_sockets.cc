@@ -221,18 +221,21 @@ Result<std::shared_ptr<Socket>> open_one(const config::Config& config, const con
       case config::Address::Kind::kUnix:
         return open_unix(config::resolve_path(config, address->path), listen, owner, *socket);
       case config::Address::Kind::kFd:
+        socket->inherited = address->fd;
         return open_inherited(address->fd, listen);
       case config::Address::Kind::kSystemd: {
         const auto number = config::find_activated(address->name, config::activated_sockets());
         if (!number) return fail(fmt::format("{}: {}", listen.address, number.error().message));
-        inherited_.push_back(*number);
+        socket->inherited = *number;
         return open_inherited(*number, listen);
       }
     }
     SAOLA_UNREACHABLE();
   }();
-  if (!fd) return Unexpected{std::move(fd).error()};
-  if (address->kind == config::Address::Kind::kFd) socket->inherited = address->fd;
+  if (!fd) {
+    socket->inherited = -1;  // not ours to close
+    return Unexpected{std::move(fd).error()};
+  }
   socket->fd = *std::move(fd);
   socket->address = listen.address;
   socket->ipv6_only = listen.ipv6_only;
