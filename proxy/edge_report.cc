@@ -9,7 +9,10 @@ ipc::RunningRequest describe_running(const Exchange& exchange, std::uint32_t wor
   ipc::RunningRequest running;
   running.worker_id = worker_id;
   running.request_id = exchange.request_id.substr(0, ipc::EdgeReport::kMaxPath);
-  running.method = exchange.head.method_text.substr(0, ipc::EdgeReport::kMaxPath);
+  const std::string_view method = exchange.head.method == ipc::Method::kOther
+                                      ? exchange.head.method_text
+                                      : ipc::method_name(exchange.head.method);
+  running.method = method.substr(0, ipc::EdgeReport::kMaxPath);
   // Not the query: tokens stand there.
   running.path = exchange.head.raw_path.substr(0, ipc::EdgeReport::kMaxPath);
   running.state = exchange.response_started() ? "answering" : begun ? "running" : "sent";

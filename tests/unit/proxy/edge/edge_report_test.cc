@@ -1,7 +1,7 @@
 // What the edge says of the requests that run and wait.
 #include "proxy/edge_report.h"
 
-#include <deque>
+#include <string_view>
 
 #include "tests/unit/proxy/edge/upstream_fixture.h"
 
@@ -11,12 +11,10 @@ namespace {
 TEST_F(UpstreamTest, TheReportNamesWhatRunsAndCountsWhatWaits) {
   using std::chrono::seconds;
   add_worker(2);
-  std::deque<std::string> paths;  // what raw_path points into
-  const auto send_at = [this, &paths](std::string path, Clock::duration ago) {
+  const auto send_at = [this](std::string_view path, Clock::duration ago) {
     auto& request = send("/");
     // The report shows the path as it was sent.
-    paths.push_back(std::move(path));
-    request.exchange->head.raw_path = paths.back();
+    request.exchange->head.raw_path = path;
     request.exchange->started = loop_.now() - ago;
   };
   send_at("/young", seconds(1));
