@@ -29,9 +29,7 @@ class ControlCommands {
   // What the edge does now (EdgeInspect, EdgeReport); an error if there is none, or it goes before
   // it answers. Like Done, called once and maybe before inspect() returns.
   using Report = std::function<void(const Result<ipc::EdgeReport>& report)>;
-  virtual void inspect(Report done) {
-    done(fail("this server does not ask its edge what runs"));  // TODO(3): Supervision asks
-  }
+  virtual void inspect(Report done) = 0;
   // `rolling`: one worker at a time instead of a whole generation beside the old one.
   virtual void reload(bool rolling, Done done) = 0;
   // `app` may be empty if there is one only. `workers`: absolute.

@@ -85,6 +85,10 @@ void EdgeKeeper::probe(std::uint32_t worker_id, const std::string& host, const s
   if (child_ != nullptr) child_->send(ipc::WorkerProbe{worker_id, host, path});
 }
 
+void EdgeKeeper::inspect() {
+  if (child_ != nullptr) child_->send(ipc::EdgeInspect{});
+}
+
 void EdgeKeeper::reopen_logs() {
   if (child_ == nullptr) return;
   const LogFiles& logs = generation_->logs;
@@ -139,6 +143,9 @@ void EdgeKeeper::child_said(Child& child, ipc::ControlMessage& message) {
   }
   if (const auto* probed = std::get_if<ipc::WorkerProbed>(&message)) {
     return observer_.worker_probed(probed->worker_id, probed->status);
+  }
+  if (const auto* report = std::get_if<ipc::EdgeReport>(&message)) {
+    return observer_.edge_reported(*report);
   }
   if (const auto* prepared = std::get_if<ipc::EdgePrepared>(&message)) {
     return observer_.edge_prepared(prepared->generation, {});

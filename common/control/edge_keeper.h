@@ -31,6 +31,8 @@ class EdgeKeeper final : private Child::Owner {
     virtual void worker_overdue(std::uint32_t worker_id, const std::string& reason) = 0;
     // The answer to probe(); `status` 0: none.
     virtual void worker_probed(std::uint32_t worker_id, std::uint32_t status) = 0;
+    // The answer to inspect().
+    virtual void edge_reported(const ipc::EdgeReport& report) = 0;
     // The answer to prepare().
     virtual void edge_prepared(std::uint32_t generation, const Result<void>& outcome) = 0;
   };
@@ -49,6 +51,8 @@ class EdgeKeeper final : private Child::Owner {
   void drain_worker(std::uint32_t worker_id);
   void remove_worker(std::uint32_t worker_id);
   void probe(std::uint32_t worker_id, const std::string& host, const std::string& path);
+  // edge_reported() follows, or edge_lost().
+  void inspect();
   void reopen_logs();
 
   // A configuration beside the one in use; edge_prepared() follows, or edge_lost().

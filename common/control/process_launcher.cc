@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -16,6 +17,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "common/control/service_manager.h"
 
 namespace saola::control {
 namespace {
@@ -127,11 +130,18 @@ void change_credentials(const Plan& plan) {
   give_up(plan, Step::kExec);
 }
 
+bool is_for_supervisor(std::string_view entry) {
+  if (entry.starts_with(kRoleVariable)) return true;
+  const std::string_view name = entry.substr(0, entry.find('='));
+  return std::any_of(std::begin(ServiceManager::kVariables), std::end(ServiceManager::kVariables),
+                     [name](const char* variable) { return name == variable; });
+}
+
 // The supervisor's environment with SAOLA_ROLE set for the child.
 std::vector<std::string> make_environment(const LaunchRequest& request) {
   std::vector<std::string> entries;
   for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (!std::string_view(*entry).starts_with(kRoleVariable)) entries.emplace_back(*entry);
+    if (!is_for_supervisor(*entry)) entries.emplace_back(*entry);
   }
   entries.push_back(std::string(kRoleVariable) + request.role + ":" +
                     std::to_string(request.control_fd));

@@ -20,11 +20,11 @@ double seconds(Clock::duration duration) { return std::chrono::duration<double>(
 Supervision::Supervision(EventLoop& loop, Launcher& launcher, const Logger& log,
                          const StartReport& report, const UniqueFd& scoreboard_file,
                          ipc::Scoreboard& scoreboard, std::shared_ptr<Generation> first,
-                         SupervisionSource& source)
+                         SupervisionHost& host)
     : loop_(loop),
       log_(log),
       report_(report),
-      source_(source),
+      host_(host),
       started_at_(std::chrono::steady_clock::now()),
       generation_(std::move(first)),
       edge_(loop, launcher, log, scoreboard_file, generation_, *this),
@@ -80,6 +80,7 @@ void Supervision::all_ready(WorkerPool& pool) {
   ready_ = true;
   log_.info("ready after {:.2f} s: {}", seconds(std::chrono::steady_clock::now() - started_at_),
             pool.describe());
+  host_.serving(pool.describe());
 }
 
 void Supervision::edge_failed(const std::string& reason, bool its_words) {
@@ -104,6 +105,7 @@ void Supervision::fail_start(int exit_code, const std::string& problem) {
 
 void Supervision::edge_lost() {
   if (reload_) fail_reload("the edge died meanwhile");
+  give_report(fail("the edge died before it answered"));
   for (WorkerPool* pool : pools()) pool->edge_lost();
 }
 
@@ -135,6 +137,7 @@ void Supervision::begin_stop(const std::string& why) {
     return stop_at_once(kAtOnceGrace);
   }
   if (reload_) fail_reload("the server stops");
+  host_.stopping(server().drain_delay + server().graceful_timeout + 2 * kLastGrace);
   const auto grace = server().graceful_timeout;
   if (grace <= grace.zero()) {
     log_.info("{}: stopping", why);
@@ -230,7 +233,7 @@ Result<std::string> Supervision::drain() {
 }
 
 Result<std::string> Supervision::reopen_logs() {
-  if (auto opened = source_.reopen_logs(*generation_); !opened) return Unexpected{opened.error()};
+  if (auto opened = host_.reopen_logs(*generation_); !opened) return Unexpected{opened.error()};
   edge_.reopen_logs();
   for (WorkerPool* pool : pools()) pool->reopen_logs();
   return std::string("logs reopened");
@@ -267,6 +270,18 @@ void Supervision::dump_stacks(std::optional<std::uint32_t> worker_id, Done done)
 }
 
 void Supervision::upgrade(Done done) { done(fail("not available in this version")); }
+
+void Supervision::inspect(Report done) {
+  if (edge_.pid() == 0) return done(fail("there is no edge at this moment"));
+  inspecting_.push_back(std::move(done));
+  if (inspecting_.size() == 1) edge_.inspect();
+}
+
+void Supervision::edge_reported(const ipc::EdgeReport& report) { give_report(report); }
+
+void Supervision::give_report(const Result<ipc::EdgeReport>& report) {
+  for (const auto& done : std::exchange(inspecting_, {})) done(report);
+}
 
 Status Supervision::status() const {
   Status status;

@@ -34,10 +34,10 @@
 
 namespace saola::control {
 
-// What the supervisor does for Supervision: it alone opens files.
-class SupervisionSource {
+// What the supervisor does for Supervision: it alone opens files and knows the service manager.
+class SupervisionHost {
  public:
-  virtual ~SupervisionSource() = default;
+  virtual ~SupervisionHost() = default;
   // Reads the configuration anew; an error has everything that is wrong, several lines.
   virtual Result<std::shared_ptr<Generation>> next_generation(std::uint32_t number,
                                                               const Generation& now) = 0;
@@ -45,6 +45,10 @@ class SupervisionSource {
   virtual void committed(const Generation& now) = 0;
   // Opens the files of `now` anew under the same numbers.
   virtual Result<void> reopen_logs(const Generation& now) = 0;
+  // For a service manager. serving() comes after the start and after each reload.
+  virtual void serving(const std::string& what) = 0;
+  virtual void reloading() = 0;
+  virtual void stopping(Clock::duration at_most) = 0;
 };
 
 class Supervision final : public ControlCommands,
@@ -63,7 +67,7 @@ class Supervision final : public ControlCommands,
   // References outlive it.
   Supervision(EventLoop& loop, Launcher& launcher, const Logger& log, const StartReport& report,
               const UniqueFd& scoreboard_file, ipc::Scoreboard& scoreboard,
-              std::shared_ptr<Generation> first, SupervisionSource& source);
+              std::shared_ptr<Generation> first, SupervisionHost& host);
   ~Supervision() override;
 
   // Starts the edge; what follows happens in the loop.
@@ -84,6 +88,7 @@ class Supervision final : public ControlCommands,
   void dump_stacks(std::optional<std::uint32_t> worker_id, Done done) override;
   void recycle(std::uint32_t worker_id, Done done) override;
   void upgrade(Done done) override;
+  void inspect(Report done) override;
   // TTIN and TTOU: so many workers more, of every app.
   void scale_by(int more);
 
@@ -107,6 +112,7 @@ class Supervision final : public ControlCommands,
   void worker_overdue(std::uint32_t worker_id, const std::string& reason) override;
   void worker_probed(std::uint32_t worker_id, std::uint32_t status) override;
   void edge_prepared(std::uint32_t generation, const Result<void>& outcome) override;
+  void edge_reported(const ipc::EdgeReport& report) override;
 
   void worker_ready(const ipc::WorkerAdd& worker, int wire, int claims) override;
   void worker_leaves(std::uint32_t worker_id) override;
@@ -117,6 +123,7 @@ class Supervision final : public ControlCommands,
 
   const config::Server& server() const { return generation_->config.server; }
   std::vector<WorkerPool*> pools() const;
+  void give_report(const Result<ipc::EdgeReport>& report);
   void fail_start(int exit_code, const std::string& problem);
   void drain_now();
   void stop_at_once(Clock::duration grace);
@@ -136,7 +143,7 @@ class Supervision final : public ControlCommands,
   EventLoop& loop_;
   const Logger& log_;
   const StartReport& report_;
-  SupervisionSource& source_;
+  SupervisionHost& host_;
   const Clock::time_point started_at_;
   std::shared_ptr<Generation> generation_;
   WorkerNumbers numbers_;
@@ -147,7 +154,8 @@ class Supervision final : public ControlCommands,
   std::unique_ptr<WorkerPool> pool_;
   std::vector<std::unique_ptr<WorkerPool>> old_pools_;  // of earlier generations and failed reloads
   std::unique_ptr<Reload> reload_;
-  std::vector<Done> next_reload_;  // asked for while one was under way: another follows it
+  std::vector<Report> inspecting_;  // who waits for the edge's report
+  std::vector<Done> next_reload_;   // asked for while one was under way: another follows it
   std::optional<std::pair<Clock::time_point, Result<std::string>>> last_reload_;
   std::uint32_t last_generation_;
   Timer timer_;         // drain_delay

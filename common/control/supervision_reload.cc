@@ -32,7 +32,8 @@ void Supervision::begin_reload(std::vector<Done> done) {
   reload_->started_at = std::chrono::steady_clock::now();
   reload_->done = std::move(done);
   log_.info("reload: reading the configuration");
-  auto next = source_.next_generation(++last_generation_, *generation_);
+  host_.reloading();
+  auto next = host_.next_generation(++last_generation_, *generation_);
   if (!next) return fail_reload(next.error().message);
   reload_->next = *std::move(next);
   for (const auto& warning : reload_->next->warnings) log_.warning("{}", warning);
@@ -94,7 +95,7 @@ void Supervision::commit() {
   edge_.commit(generation_);
   reload_->pool->serve();
   old_pools_.push_back(std::exchange(pool_, std::move(reload_->pool)));
-  source_.committed(*generation_);
+  host_.committed(*generation_);
   for (const auto& address : generation_->sockets.addresses())
     log_.debug("listening on {}", address);
   WorkerPool& old = *old_pools_.back();
@@ -123,6 +124,7 @@ void Supervision::end_reload(const Result<std::string>& outcome) {
   reload_timer_.cancel();
   const auto over = std::exchange(reload_, nullptr);
   last_reload_.emplace(std::chrono::steady_clock::now(), outcome);
+  host_.serving(pool_->describe());
   for (const auto& done : over->done) done(outcome);
   // Not at once: what ends a reload has more to do in this turn.
   if (!next_reload_.empty()) next_reload_timer_.start(std::chrono::microseconds(0));

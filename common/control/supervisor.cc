@@ -8,12 +8,14 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "common/config/paths.h"
+#include "common/control/control_socket.h"
 #include "common/control/cpu_quota.h"
 #include "common/control/credentials.h"
 #include "common/control/generation.h"
@@ -21,6 +23,7 @@
 #include "common/control/log_files.h"
 #include "common/control/process_launcher.h"
 #include "common/control/process_setup.h"
+#include "common/control/service_manager.h"
 #include "common/control/start_report.h"
 #include "common/control/supervision.h"
 #include "common/event/signal_watcher.h"
@@ -36,14 +39,70 @@ constexpr int kExitConfig = 4;
 template <class T>
 using Started = Result<T, int>;
 
-class Supervisor final : private SupervisionSource {
+// Who the supervisor keeps in touch with while it runs: operators through the control socket, and
+// the service manager's watchdog.
+class Company {
+ public:
+  Company(EventLoop& loop, const Logger& log, ControlCommands& commands,
+          const config::Config& config, ServiceManager& manager)
+      : loop_(loop),
+        log_(log),
+        commands_(commands),
+        config_(config),
+        manager_(manager),
+        look_(
+            loop, [](void* self) { static_cast<Company*>(self)->look_after_socket(); }, this),
+        watchdog_(
+            loop, [](void* self) { static_cast<Company*>(self)->be_alive(); }, this) {
+    open();
+    look_.start(kLook);
+    be_alive();
+  }
+
+ private:
+  static constexpr std::chrono::seconds kLook{5};
+
+  void open() {
+    const char* xdg = std::getenv("XDG_RUNTIME_DIR");
+    socket_ =
+        ControlSocket::open_configured(loop_, log_, commands_, config_, xdg != nullptr ? xdg : "");
+  }
+
+  // Somebody may clear the runtime directory away; without its file nobody finds the socket.
+  void look_after_socket() {
+    look_.start(kLook);
+    if (!socket_ || socket_->is_reachable()) return;
+    log_.warning("the control socket {} has gone; making it anew", socket_->path());
+    socket_.reset();
+    open();
+  }
+
+  void be_alive() {
+    const auto interval = manager_.watchdog_interval();
+    if (!interval) return;
+    manager_.alive();
+    watchdog_.start(*interval);
+  }
+
+  EventLoop& loop_;
+  const Logger& log_;
+  ControlCommands& commands_;
+  const config::Config& config_;
+  ServiceManager& manager_;
+  std::unique_ptr<ControlSocket> socket_;
+  Timer look_;
+  Timer watchdog_;
+};
+
+class Supervisor final : private SupervisionHost {
  public:
   explicit Supervisor(const SupervisorOptions& options, LogFiles logs)
       : options_(options),
         logs_(std::move(logs)),
         sink_(logs_.error.get()),
         log_(sink_, "supervisor", options.config.log.level),
-        report_(log_, options.config.log.error == "-") {}
+        report_(log_, options.config.log.error == "-"),
+        manager_(log_, ServiceManager::Environment::of_process()) {}
 
   int run(std::uint64_t descriptors) {
     log_.info("saola {} starts (pid {}, {} processors, {} descriptors)", SAOLA_VERSION, ::getpid(),
@@ -74,6 +133,7 @@ class Supervisor final : private SupervisionSource {
     Supervision supervision(loop, launcher, log_, report_, scoreboard_file_, *scoreboard,
                             *std::move(first), *this);
     const auto watchers = watch_signals(loop, supervision);
+    Company company(loop, log_, supervision, config, manager_);
     supervision.start();
     return supervision.run();
   }
@@ -176,6 +236,13 @@ class Supervisor final : private SupervisionSource {
     log_.set_level(now.config.log.level);
   }
 
+  void serving(const std::string& what) override { manager_.ready(what); }
+  void reloading() override { manager_.reloading("reloading"); }
+  void stopping(Clock::duration at_most) override {
+    manager_.stopping("stopping");
+    manager_.extend_timeout(std::chrono::ceil<std::chrono::microseconds>(at_most));
+  }
+
   // New files under the old numbers: whoever holds the number goes on without knowing.
   Result<void> reopen_logs(const Generation& now) override {
     auto opened = open_log_files(now.config);
@@ -196,6 +263,7 @@ class Supervisor final : private SupervisionSource {
   DirectSink sink_;
   Logger log_;
   StartReport report_;
+  ServiceManager manager_;
   std::vector<InstanceLock> locks_;
 };
 

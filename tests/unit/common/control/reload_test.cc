@@ -54,6 +54,7 @@ TEST_F(ReloadTest, PutsANewGenerationInPlaceInOneStep) {
   EXPECT_EQ(committed_, std::vector<std::uint32_t>{2});
   EXPECT_TRUE(worker(0).heard_nothing()) << "it may have requests, as long as the edge says so";
   EXPECT_EQ(supervision_->status().generation, 2U);
+  EXPECT_EQ(manager_, "serving reloading serving ");
 
   edge().say(ipc::WorkerIdle{1});
   await<ipc::Drain>(worker(0));

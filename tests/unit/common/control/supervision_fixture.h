@@ -34,13 +34,13 @@ inline config::Config one_wsgi_app(int workers) {
   return config;
 }
 
-class SupervisionTest : public testing::Test, private SupervisionSource {
+class SupervisionTest : public testing::Test, private SupervisionHost {
  protected:
   using FakeChild = test::FakeChild;
 
   void begin(config::Config config) {
     supervision_.emplace(loop_, launcher_, log_, report_, scoreboard_file_, scoreboard_,
-                         make(1, std::move(config)), static_cast<SupervisionSource&>(*this));
+                         make(1, std::move(config)), static_cast<SupervisionHost&>(*this));
   }
   // Turns of the loop until `condition` holds.
   template <class Condition>
@@ -100,6 +100,7 @@ class SupervisionTest : public testing::Test, private SupervisionSource {
   // What a reload finds; an error is why it cannot be read.
   Result<config::Config> next_config_ = fail("no reload was expected");
   std::vector<std::uint32_t> committed_;
+  std::string manager_;  // what the service manager was told
 
   EventLoop loop_;
   test::FakeLauncher launcher_;
@@ -118,6 +119,9 @@ class SupervisionTest : public testing::Test, private SupervisionSource {
   }
   void committed(const Generation& now) override { committed_.push_back(now.number); }
   Result<void> reopen_logs(const Generation&) override { return {}; }
+  void serving(const std::string&) override { manager_ += "serving "; }
+  void reloading() override { manager_ += "reloading "; }
+  void stopping(Clock::duration) override { manager_ += "stopping "; }
 };
 
 }  // namespace saola::control
