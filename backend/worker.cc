@@ -323,10 +323,8 @@ void Worker::rewire(std::vector<UniqueFd> fds) {
     log_->error("cannot take the connection to a new edge: {}", claims.error().message);
     exit_now();
   }
-  const std::size_t running = channel_->in_flight();
   channel_->reconnect(std::move(fds[0]), std::move(*claims));
-  log_->info("connected to a new edge ({}); {} requests run on without a client",
-             channel_->broken_reason(), running);
+  log_->info("connected to a new edge; of the last one: {}", channel_->broken_reason());
 }
 
 bool Worker::on_stop_signal() {
