@@ -57,6 +57,7 @@ std::vector<std::string> needs_restart(const config::Config& now, const config::
   keep("group", now.server.group, next.server.group);
   keep("runtime_dir", now.server.runtime_dir, next.server.runtime_dir);
   keep("pid_file", now.server.pid_file, next.server.pid_file);
+  keep("control_socket", now.server.control_socket, next.server.control_socket);
   return problems;
 }
 

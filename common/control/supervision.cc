@@ -31,6 +31,8 @@ Supervision::Supervision(EventLoop& loop, Launcher& launcher, const Logger& log,
       ground_{loop, launcher, log, scoreboard_file, scoreboard, numbers_, oom_},
       pool_(std::make_unique<WorkerPool>(ground_, generation_, WorkerPool::Duty::kServe, counters_,
                                          static_cast<WorkerPool::Observer&>(*this))),
+      stack_timer_(loop, on_stack_timer, this),
+      scale_timer_(loop, on_scale_timer, this),
       last_generation_(generation_->number),
       timer_(loop, on_timer, this),
       reload_timer_(loop, on_reload_timer, this),
@@ -81,6 +83,7 @@ void Supervision::all_ready(WorkerPool& pool) {
   log_.info("ready after {:.2f} s: {}", seconds(std::chrono::steady_clock::now() - started_at_),
             pool.describe());
   host_.serving(pool.describe());
+  follow_the_load();
 }
 
 void Supervision::edge_failed(const std::string& reason, bool its_words) {
@@ -261,12 +264,37 @@ void Supervision::recycle(std::uint32_t worker_id, Done done) {
 }
 
 void Supervision::dump_stacks(std::optional<std::uint32_t> worker_id, Done done) {
-  int asked = 0;
+  StackDump dump;
   for (WorkerPool* pool : pools()) {
-    asked += pool->dump_stacks(worker_id, "asked for").value_or(0);
+    for (const std::uint32_t id : pool->dump_stacks(worker_id, "asked for"))
+      dump.missing.insert(id);
   }
-  if (asked == 0) return done(fail("there is no such worker"));
-  done(fmt::format("the stacks of {} worker{} are in the error log", asked, asked == 1 ? "" : "s"));
+  if (dump.missing.empty()) return done(fail("there is no such worker"));
+  dump.asked = dump.missing.size();
+  dump.done = std::move(done);
+  stack_dumps_.push_back(std::move(dump));
+  stack_timer_.start(kStackTimeout);
+}
+
+void Supervision::worker_stacks_dumped(std::uint32_t worker_id) {
+  std::vector<StackDump> over;
+  for (auto& dump : stack_dumps_) {
+    if (dump.missing.erase(worker_id) > 0 && dump.missing.empty()) over.push_back(std::move(dump));
+  }
+  std::erase_if(stack_dumps_, [](const auto& dump) { return dump.missing.empty(); });
+  for (const auto& dump : over) {
+    dump.done(fmt::format("the stacks of {} worker{} are in the error log", dump.asked,
+                          dump.asked == 1 ? "" : "s"));
+  }
+}
+
+void Supervision::on_stack_timer(void* self) {
+  for (const auto& dump : std::exchange(static_cast<Supervision*>(self)->stack_dumps_, {})) {
+    dump.done(
+        fail(fmt::format("{} of {} workers did not answer; the stacks of the others are in "
+                         "the error log",
+                         dump.missing.size(), dump.asked)));
+  }
 }
 
 void Supervision::upgrade(Done done) { done(fail("not available in this version")); }

@@ -29,6 +29,7 @@
 #include "common/control/control_commands.h"
 #include "common/control/edge_keeper.h"
 #include "common/control/generation.h"
+#include "common/control/scale_policy.h"
 #include "common/control/start_report.h"
 #include "common/control/worker_pool.h"
 
@@ -61,6 +62,8 @@ class Supervision final : public ControlCommands,
   // The second signal: time to write the last log lines.
   static constexpr std::chrono::milliseconds kAtOnceGrace{300};
   static constexpr std::chrono::seconds kFailedStartGrace{1};
+  // For workers to write their stacks.
+  static constexpr std::chrono::seconds kStackTimeout{10};
   // For the edge to answer EdgePrepare.
   static constexpr std::chrono::seconds kPrepareTimeout{30};
 
@@ -94,6 +97,11 @@ class Supervision final : public ControlCommands,
 
  private:
   enum class Phase : std::uint8_t { kStarting, kServing, kWaiting, kDraining, kLeaving, kStopping };
+  struct StackDump {
+    std::set<std::uint32_t> missing;  // workers that have not answered
+    std::size_t asked = 0;
+    Done done;
+  };
   struct Reload {
     std::shared_ptr<Generation> next;
     std::unique_ptr<WorkerPool> pool;  // null: the edge is preparing
@@ -117,6 +125,7 @@ class Supervision final : public ControlCommands,
   void worker_ready(const ipc::WorkerAdd& worker, int wire, int claims) override;
   void worker_leaves(std::uint32_t worker_id) override;
   void worker_gone(std::uint32_t worker_id) override;
+  void worker_stacks_dumped(std::uint32_t worker_id) override;
   void all_ready(WorkerPool& pool) override;
   void app_failed(WorkerPool& pool, const std::string& app, const std::string& reason) override;
   void pool_empty(WorkerPool& pool) override;
@@ -130,6 +139,7 @@ class Supervision final : public ControlCommands,
   void drain_workers();
   void finish_if_done();
   static void on_timer(void* self);
+  static void on_stack_timer(void* self);
 
   // supervision_reload.cc
   void probe_or_commit();
@@ -138,6 +148,12 @@ class Supervision final : public ControlCommands,
   void fail_reload(const std::string& reason);
   void end_reload(const Result<std::string>& outcome);
   static void on_reload_timer(void* self);
+
+  // supervision_scaling.cc
+  void follow_the_load();
+  void look_at_the_load(const ipc::EdgeReport& report);
+  static void on_scale_timer(void* self);
+
   static void on_next_reload(void* self);
 
   EventLoop& loop_;
@@ -153,7 +169,12 @@ class Supervision final : public ControlCommands,
   WorkerGround ground_;
   std::unique_ptr<WorkerPool> pool_;
   std::vector<std::unique_ptr<WorkerPool>> old_pools_;  // of earlier generations and failed reloads
+  std::map<std::string, ScalePolicy>
+      scaling_;  // of the apps whose number of workers is no fixed one
+  Timer scale_timer_;
   std::unique_ptr<Reload> reload_;
+  std::vector<StackDump> stack_dumps_;
+  Timer stack_timer_;
   std::vector<Report> inspecting_;  // who waits for the edge's report
   std::vector<Done> next_reload_;   // asked for while one was under way: another follows it
   std::optional<std::pair<Clock::time_point, Result<std::string>>> last_reload_;

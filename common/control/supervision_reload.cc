@@ -103,6 +103,7 @@ void Supervision::commit() {
       "generation {} serves after {:.2f} s: {}", generation_->number,
       seconds(std::chrono::steady_clock::now() - reload_->started_at), pool_->describe());
   log_.info("reload: {}", said);
+  follow_the_load();
   end_reload(said);
   old.leave(loop_.now() + grace);  // may end it at once
 }

@@ -144,8 +144,7 @@ void WorkerPool::child_said(Child& child, ipc::ControlMessage& message) {
     return on_boot_failed(worker, *failed);
   }
   if (std::holds_alternative<ipc::StacksDumped>(message)) {
-    worker.stacks_asked = false;
-    return;
+    return observer_.worker_stacks_dumped(worker.id());
   }
   child.give_up("sent a message that is not a worker's", Child::kBrokenGrace);
 }
@@ -229,6 +228,7 @@ void WorkerPool::on_boot_failed(WorkerProcess& worker, const ipc::BootFailed& fa
 void WorkerPool::child_exited(Child& child, int wait_status) {
   WorkerProcess& worker = worker_of(child);
   if (worker.known_to_edge) observer_.worker_gone(worker.id());
+  observer_.worker_stacks_dumped(worker.id());
   worker.mark_exited();
   App& app = app_of(worker);
   on_death(worker, wait_status);

@@ -43,6 +43,8 @@ class WorkerPool final : public Deletable, private Child::Owner {
     virtual void worker_ready(const ipc::WorkerAdd& worker, int wire, int claims) = 0;
     virtual void worker_leaves(std::uint32_t worker_id) = 0;
     virtual void worker_gone(std::uint32_t worker_id) = 0;
+    // The answer to dump_stacks(), or it never will: it has gone.
+    virtual void worker_stacks_dumped(std::uint32_t worker_id) = 0;
     // Every seat of every app is ready; again after each time that this was not so.
     virtual void all_ready(WorkerPool& pool) = 0;
     // Standing by: any worker failed. Else: an app that has never been ready cannot be loaded (a
@@ -90,8 +92,9 @@ class WorkerPool final : public Deletable, private Child::Owner {
 
   Result<std::string> scale(const std::string& app, int workers);
   Result<std::string> recycle(std::uint32_t worker_id);
-  // How many were asked. Nothing: no such worker.
-  std::optional<int> dump_stacks(std::optional<std::uint32_t> worker_id, const std::string& why);
+  // Who was asked; all if none is named.
+  std::vector<std::uint32_t> dump_stacks(std::optional<std::uint32_t> worker_id,
+                                         const std::string& why);
 
   bool empty() const { return workers_.empty(); }
   // "app: 3 workers (asgi), admin: 1 worker (wsgi)", for the log.
@@ -100,6 +103,8 @@ class WorkerPool final : public Deletable, private Child::Owner {
   // Ids of workers that are ready, by app.
   std::vector<std::uint32_t> ready_workers(const std::string& app) const;
   int wanted(const std::string& app) const;
+  // Requests that one of its workers runs at once; 1 as long as none is ready.
+  std::uint64_t slots(const std::string& app) const;
 
  private:
   struct App;

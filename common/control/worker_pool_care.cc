@@ -167,20 +167,18 @@ void WorkerPool::watch_over(Seat& seat, bool sample_memory, bool judge_silence) 
 }
 
 void WorkerPool::ask_for_stacks(WorkerProcess& worker, const std::string& why) {
-  worker.stacks_asked = true;
   worker.child().send(ipc::DumpStacks{why});
 }
 
-std::optional<int> WorkerPool::dump_stacks(std::optional<std::uint32_t> worker_id,
-                                           const std::string& why) {
-  int asked = 0;
+std::vector<std::uint32_t> WorkerPool::dump_stacks(std::optional<std::uint32_t> worker_id,
+                                                   const std::string& why) {
+  std::vector<std::uint32_t> asked;
   for (auto& worker : workers_) {
     if (worker_id && worker->id() != *worker_id) continue;
     if (worker->state() == WorkerState::kKilled) continue;
     ask_for_stacks(*worker, why);
-    ++asked;
+    asked.push_back(worker->id());
   }
-  if (worker_id && asked == 0) return std::nullopt;
   return asked;
 }
 
@@ -257,6 +255,15 @@ std::vector<std::uint32_t> WorkerPool::ready_workers(const std::string& app) con
     }
   }
   return ids;
+}
+
+std::uint64_t WorkerPool::slots(const std::string& app) const {
+  for (const auto& worker : workers_) {
+    if (worker->facts().app == app && worker->state() == WorkerState::kReady) {
+      return worker->facts().slots;
+    }
+  }
+  return 1;
 }
 
 void WorkerPool::add_status(Status& status) const {

@@ -64,7 +64,6 @@ class WorkerProcess final : public Deletable {
   LeaveReason leaves = LeaveReason::kNone;
   Clock::time_point leave_deadline{};
   bool known_to_edge = false;
-  bool stacks_asked = false;
 
  private:
   WorkerProcess(const WorkerGround& ground, std::uint32_t slot) : ground_(ground), slot_(slot) {}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from support import processes
-from support.http_client import Client, ConnectionBroken
+from support.http_client import Client
 from support.server import APPS
 from support.waiting import wait_for
 
@@ -268,32 +268,6 @@ def test_a_dead_edge_is_replaced_on_the_same_socket(saola):
     server.wait_log("a new edge listens")
     assert server.edge() != edge
     assert server.workers() == workers, "they and their state live on"
-
-
-def test_a_request_that_runs_when_the_edge_dies_harms_nobody(saola):
-    server = saola("raw_wsgi:application", config={"app": {"workers": 2}})
-    workers = server.workers()
-    with server.connect() as client:
-        client.request(target="/gate?name=orphan")
-        server.wait_gate("orphan")
-        processes.kill(server.edge())
-        with pytest.raises((ConnectionBroken, OSError)):
-            client.response()
-    assert server.get().status == 200, "the other worker serves"
-    server.open_gate("orphan")
-    assert {server.get("/pid").text for _ in range(20)} <= set(map(str, workers))
-    assert server.workers() == workers
-
-
-@pytest.mark.parametrize("app", ["raw_wsgi:application", "raw_asgi:application"])
-def test_edges_that_die_in_a_row_leave_the_workers_serving(saola, app):
-    server = saola(app)
-    workers = server.workers()
-    for number in range(1, 4):
-        processes.kill(server.edge())
-        wait_for(lambda: server.log().count("a new edge listens") == number, "the new edge")
-        assert server.get().status == 200
-    assert server.workers() == workers
 
 
 # -- stopping

@@ -173,6 +173,36 @@ TEST_F(RecyclingTest, ScalesUpAndDown) {
   EXPECT_THAT(supervision_->scale("other", 2).error().message, HasSubstr("no app 'other'"));
 }
 
+TEST_F(RecyclingTest, FollowsTheLoadBetweenTwoNumbers) {
+  config::Config config = one_wsgi_app(1);
+  config.apps["app"].workers_max = 2;
+  begin_serving(config);
+  for (int look = 0; look < 2; ++look) {
+    await<ipc::EdgeInspect>(edge());
+    ipc::EdgeReport report;
+    report.apps.push_back({"app", 5, 0.5, 1});
+    edge().say(report);
+  }
+  turn_until([&] { return workers() == 2; }, "one more");
+  EXPECT_EQ(supervision_->status().apps.at(0).workers_max, 2);
+}
+
+TEST_F(RecyclingTest, TellsWhenEveryWorkerHasWrittenItsStacks) {
+  begin_serving(one_wsgi_app(2));
+  std::optional<Result<std::string>> outcome;
+  supervision_->dump_stacks(std::nullopt, [&](const auto& said) { outcome = said; });
+  for (std::size_t i = 0; i < 2; ++i) await<ipc::DumpStacks>(worker(i));
+  worker(0).say(ipc::StacksDumped{});
+  settle();
+  EXPECT_FALSE(outcome) << "one is missing";
+  worker(1).exit(W_EXITCODE(0, SIGKILL));
+  turn_until([&] { return outcome.has_value(); }, "the outcome");
+  EXPECT_TRUE(*outcome) << "who has gone is not waited for";
+  outcome.reset();
+  supervision_->dump_stacks(99, [&](const auto& said) { outcome = said; });
+  EXPECT_THAT(outcome.value().error().message, HasSubstr("no such worker"));
+}
+
 TEST_F(RecyclingTest, ReplacesAWorkerThatSomebodyNames) {
   begin_serving(one_wsgi_app(1));
   std::optional<Result<std::string>> outcome;
