@@ -173,7 +173,7 @@ py::object Hooks::begin(const ipc::RequestView& request, PyObject* environ) {
   if (!meta.query.empty()) uri.append("?").append(meta.query);
   const auto headers = header_list(request.fields);
   const auto version = headers ? version_of(meta.version) : py::object();
-  const auto made =
+  auto made =
       version ? steal(PyObject_CallMethod(
                     runner_.ptr(), "begin", "ONNNNOOsNN", environ,
                     latin1(meta.method == ipc::Method::kOther ? meta.method_text

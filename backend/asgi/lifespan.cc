@@ -138,7 +138,7 @@ Result<void> Lifespan::startup(PyObject* app) {
   call_ = reinterpret_cast<AppCall*>(call.ptr());
   task_ = steal(loop_.create_task(call.ptr(), name.ptr()));
   if (!task_) return python_failure();
-  if (const Result<void> run = run_phase(); !run) return run;
+  if (Result<void> run = run_phase(); !run) return run;
 
   if (interrupted_) return fail("stopped before the application's lifespan startup was complete");
   if (failed_) {

@@ -138,7 +138,7 @@ Result<void> PyLoop::close(std::chrono::milliseconds limit) {
     for (const py::handle task : py::module_::import("asyncio").attr("all_tasks")(loop_)) {
       tasks.push_back(py::reinterpret_borrow<py::object>(task));
     }
-    if (const Result<void> cancelled = cancel(tasks, limit); !cancelled) return cancelled;
+    if (Result<void> cancelled = cancel(tasks, limit); !cancelled) return cancelled;
     tasks.clear();
     loop_.attr("run_until_complete")(loop_.attr("shutdown_asyncgens")());
     // Waits for the executor's threads, as the end of the interpreter would.

@@ -16,7 +16,7 @@ constexpr std::array<unsigned char, 256> kTokenLower = [] {
     table[static_cast<std::size_t>(c)] = static_cast<unsigned char>(c);
   for (int c = 'a'; c <= 'z'; ++c) {
     table[static_cast<std::size_t>(c)] = static_cast<unsigned char>(c);
-    table[static_cast<std::size_t>(c - 'a' + 'A')] = static_cast<unsigned char>(c);
+    table[static_cast<unsigned char>(c - 'a' + 'A')] = static_cast<unsigned char>(c);
   }
   for (const char c : std::string_view("!#$%&'*+-.^_`|~")) {
     table[static_cast<unsigned char>(c)] = static_cast<unsigned char>(c);
