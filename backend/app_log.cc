@@ -132,6 +132,11 @@ Result<void> AppLog::install() {
   return {};
 }
 
+void AppLog::redirect(Logger log) {
+  log_ = std::move(log);
+  streams_->log = log_;
+}
+
 void AppLog::exception(std::string_view heading, std::string_view traceback,
                        std::string_view request_id) const {
   std::string text(heading);

@@ -28,6 +28,9 @@ class AppLog {
   // Replaces sys.stdout and sys.stderr. GIL held.
   Result<void> install();
 
+  // What is written from now on goes there: a forked worker's own log. GIL held.
+  void redirect(Logger log);
+
   // The contextvars.ContextVar that holds the request id (str) of an ASGI task. It is set in the
   // task's context; sub-tasks and threads that copy the context inherit it. Null before install().
   PyObject* context_var() const { return context_var_.ptr(); }

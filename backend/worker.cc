@@ -13,7 +13,7 @@
 #include "backend/hooks.h"
 #include "backend/interpreter.h"
 #include "backend/stack_dump.h"
-#include "common/config/config_loader.h"
+#include "backend/worker_setup.h"
 
 namespace saola::backend {
 namespace {
@@ -49,24 +49,9 @@ std::string shortened(std::string text) {
          text.substr(text.size() - kLongestReason / 2);
 }
 
-std::string joined(const std::vector<config::Problem>& problems) {
-  std::string text;
-  for (const auto& problem : problems) text += config::to_string(problem) + "\n";
-  return text;
-}
-
 Result<void> call(const char* module, const char* function) {
   const auto found = steal(PyImport_ImportModule(module));
   if (!found || !steal(PyObject_CallMethod(found.ptr(), function, nullptr))) {
-    return python_failure();
-  }
-  return {};
-}
-
-// Fatal signals print all Python stacks to standard error, without the GIL.
-Result<void> enable_faulthandler() {
-  const auto module = steal(PyImport_ImportModule("faulthandler"));
-  if (!module || !steal(PyObject_CallMethod(module.ptr(), "enable", "i", STDERR_FILENO))) {
     return python_failure();
   }
   return {};
@@ -100,11 +85,13 @@ Result<void> Worker::take_init(ipc::ControlChannel::Received received) {
   log_.emplace(*writer_, "worker " + init_.app + " " + std::to_string(init_.worker_id),
                LogLevel::kInfo);
 
-  const auto text = ipc::read_memory_file(received.fds[0]);
-  if (!text) return Unexpected{text.error()};
-  const auto start = ipc::parse_worker_start(*text);
-  if (!start) return Unexpected{start.error()};
-  if (auto configured = configure(*start, init_.app); !configured) return configured;
+  auto config = read_worker_start(received.fds[0]);
+  if (!config) return Unexpected{config.error()};
+  config_ = *std::move(config);
+  log_->set_level(config_.log.level);
+  const auto found = config_.apps.find(init_.app);
+  if (found == config_.apps.end()) return fail("the configuration has no app " + init_.app);
+  app_ = &found->second;
 
   auto claims = ipc::ClaimTable::map(received.fds[2]);
   if (!claims) return Unexpected{claims.error()};
@@ -115,21 +102,6 @@ Result<void> Worker::take_init(ipc::ControlChannel::Received received) {
   slot_ = &scoreboard_->slot(init_.scoreboard_slot);
   channel_ = std::make_unique<RequestChannel>(std::move(received.fds[1]), std::move(*claims));
   channel_->count_in(slot_);
-  return {};
-}
-
-Result<void> Worker::configure(const ipc::WorkerStart& start, const std::string& app_name) {
-  config::LoadInput input;
-  input.path = start.config_dir + "/saola.toml";
-  input.text = start.config_toml;
-  auto loaded = config::load_config(input);
-  if (!loaded) return fail(joined(loaded.error()));
-  config_ = std::move(*loaded);
-  const auto found = config_.apps.find(app_name);
-  if (found == config_.apps.end()) return fail("the configuration has no app " + app_name);
-  app_ = &found->second;
-  log_.emplace(*writer_, "worker " + init_.app + " " + std::to_string(init_.worker_id),
-               config_.log.level);
   return {};
 }
 
@@ -180,13 +152,27 @@ int Worker::run() {
 // --- with Python --------------------------------------------------------------------------------
 
 int Worker::run_python() {
+  const Logger log(*writer_, "app " + init_.app + " " + std::to_string(init_.worker_id),
+                   LogLevel::kDebug);
+  if (preloaded_ != nullptr) {
+    preloaded_->app_log.redirect(log);
+    const int code = run_app(preloaded_->app_log);
+    preloaded_.reset();
+    return code;
+  }
   if (auto applied = apply_environment(*app_); !applied) {
     return boot_failed(applied.error().message, true);
   }
   auto interpreter = Interpreter::start(interpreter_options(*app_, config_.directory));
   if (!interpreter) return boot_failed(interpreter.error().message, true);
-  AppLog app_log(Logger(*writer_, "app " + init_.app + " " + std::to_string(init_.worker_id),
-                        LogLevel::kDebug));
+  AppLog app_log(log);
+  if (auto installed = app_log.install(); !installed) {
+    return boot_failed(installed.error().message, true);
+  }
+  return run_app(app_log);
+}
+
+int Worker::run_app(AppLog& app_log) {
   const auto hooks = boot_hooks(app_log);
   if (!hooks) return boot_failed(hooks.error().message, true);
   auto host = boot_app(app_log, hooks->get());
@@ -208,7 +194,6 @@ void Worker::forget_hooks() {
 }
 
 Result<std::unique_ptr<Hooks>> Worker::boot_hooks(AppLog& app_log) {
-  if (auto installed = app_log.install(); !installed) return Unexpected{installed.error()};
   auto hooks = Hooks::load(*app_, init_.worker_id, app_log, *log_);
   if (!hooks || !*hooks) return hooks;
   if (auto booted = (*hooks)->boot(); !booted) {
@@ -220,7 +205,7 @@ Result<std::unique_ptr<Hooks>> Worker::boot_hooks(AppLog& app_log) {
 
 Result<std::unique_ptr<AppHost>> Worker::boot_app(AppLog& app_log, Hooks* hooks) {
   if (auto enabled = enable_faulthandler(); !enabled) return Unexpected{enabled.error()};
-  auto loaded = load_app(*app_);
+  auto loaded = preloaded_ != nullptr ? Result<LoadedApp>(preloaded_->app) : load_app(*app_);
   if (!loaded) return Unexpected{loaded.error()};
   const bool wsgi = loaded->interface == AppInterface::kWsgi;
   const py::object application = loaded->application;

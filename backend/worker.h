@@ -19,6 +19,7 @@
 #include <string>
 
 #include "backend/app_host.h"
+#include "backend/preloaded_app.h"
 #include "backend/request_channel.h"
 #include "common/config/config.h"
 #include "common/core/line_writer.h"
@@ -33,17 +34,20 @@ namespace saola::backend {
 
 class Worker {
  public:
-  explicit Worker(UniqueFd control) : control_(std::move(control)) {}
+  // `preloaded`: this process was forked from a zygote, which has imported the application. Null:
+  // it does that itself.
+  explicit Worker(ipc::ControlChannel control, std::unique_ptr<PreloadedApp> preloaded = nullptr)
+      : control_(std::move(control)), preloaded_(std::move(preloaded)) {}
   int run();
 
  private:
   Result<void> set_up();
   Result<ipc::ControlChannel::Received> wait_for_init();
   Result<void> take_init(ipc::ControlChannel::Received received);
-  Result<void> configure(const ipc::WorkerStart& start, const std::string& app_name);
   void install_signal_handlers();
 
   int run_python();
+  int run_app(AppLog& app_log);
   Result<std::unique_ptr<Hooks>> boot_hooks(AppLog& app_log);
   Result<std::unique_ptr<AppHost>> boot_app(AppLog& app_log, Hooks* hooks);
   int serve(AppHost& host);
@@ -63,6 +67,7 @@ class Worker {
   [[noreturn]] void exit_now();
 
   ipc::ControlChannel control_;
+  std::unique_ptr<PreloadedApp> preloaded_;
   std::mutex sending_;    // control_.send(): both threads do
   UniqueFd stop_signal_;  // eventfd: SIGTERM and its like came
   std::optional<LineWriter> writer_;

@@ -12,6 +12,7 @@
 #include "backend/hooks.h"
 #include "backend/interpreter.h"
 #include "backend/worker.h"
+#include "backend/zygote.h"
 
 namespace saola::backend {
 namespace {
@@ -72,11 +73,27 @@ void offer_to_oom_killer() {
 int run_worker(int control_fd) {
   ::prctl(PR_SET_NAME, "saola");
   offer_to_oom_killer();
-  const int code = Worker(UniqueFd(control_fd)).run();
+  const int code = Worker(ipc::ControlChannel(UniqueFd(control_fd))).run();
 #if defined(__SANITIZE_ADDRESS__)
   // CPython keeps what it allocated for its types and interned strings; the leak check at exit
   // would report it, so this role leaves without.
   std::fflush(nullptr);
+  ::_exit(code);
+#endif
+  return code;
+}
+
+int run_zygote(int control_fd, std::span<char> title) {
+  ::prctl(PR_SET_NAME, "saola");
+  offer_to_oom_killer();  // its workers inherit it
+  int code = 0;
+  {
+    Zygote zygote(UniqueFd(control_fd), title);
+    code = zygote.run();
+    if (!zygote.is_worker()) ::_exit(code);  // no finalization: see zygote.h
+  }
+#if defined(__SANITIZE_ADDRESS__)
+  std::fflush(nullptr);  // as in run_worker()
   ::_exit(code);
 #endif
   return code;

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <string>
 #include <string_view>
@@ -23,9 +24,9 @@
 namespace saola {
 namespace {
 
-// SAOLA_ROLE ("edge:FD", "worker:FD") is how the supervisor tells its children apart. It is not
-// handed on to the application's own children.
-int run_role(std::string_view role) {
+// SAOLA_ROLE ("edge:FD", "worker:FD", "zygote:FD") is how the supervisor tells its children apart.
+// It is not handed on to the application's own children.
+int run_role(std::string_view role, char* title) {
   const std::size_t colon = role.find(':');
   const std::string_view name = role.substr(0, colon);
   int fd = -1;
@@ -36,6 +37,7 @@ int run_role(std::string_view role) {
   }
   if (fd >= 0 && name == "edge") return proxy::run_edge(fd);
   if (fd >= 0 && name == "worker") return backend::run_worker(fd);
+  if (fd >= 0 && name == "zygote") return backend::run_zygote(fd, {title, std::strlen(title) + 1});
   std::fprintf(stderr, "saola: SAOLA_ROLE is set by the supervisor only; unset it\n");
   return cli::kExitUsage;
 }
@@ -72,7 +74,7 @@ int main(int argc, char** argv) {
   if (const char* role = std::getenv("SAOLA_ROLE")) {
     const std::string copy(role);
     ::unsetenv("SAOLA_ROLE");
-    return saola::run_role(copy);
+    return saola::run_role(copy, argv[0]);
   }
   saola::cli::Actions actions;
   actions.serve = saola::serve;

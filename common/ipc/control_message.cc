@@ -94,13 +94,13 @@ std::string dump(const json& value) {
 }
 
 // Per message: its name on the wire, its fields out, its fields in.
-constexpr std::array kNames = {"edge_init",      "worker_add",    "worker_drain",  "worker_remove",
-                               "drain",          "stop",          "reopen_logs",   "worker_init",
-                               "ready",          "boot_failed",   "worker_idle",   "worker_lost",
-                               "drained",        "edge_prepare",  "edge_prepared", "edge_refused",
-                               "edge_commit",    "edge_abandon",  "worker_probe",  "worker_probed",
-                               "worker_overdue", "worker_rewire", "dump_stacks",   "stacks_dumped",
-                               "edge_inspect",   "edge_report"};
+constexpr std::array kNames = {
+    "edge_init",      "worker_add",    "worker_drain", "worker_remove", "drain",
+    "stop",           "reopen_logs",   "worker_init",  "ready",         "boot_failed",
+    "worker_idle",    "worker_lost",   "drained",      "edge_prepare",  "edge_prepared",
+    "edge_refused",   "edge_commit",   "edge_abandon", "worker_probe",  "worker_probed",
+    "worker_overdue", "worker_rewire", "dump_stacks",  "stacks_dumped", "edge_inspect",
+    "edge_report",    "zygote_init",   "zygote_fork",  "born"};
 static_assert(kNames.size() == std::variant_size_v<ControlMessage>);
 
 void put(json& out, const EdgeInit& m) {
@@ -295,6 +295,13 @@ void get(const json& in, EdgeReport& m) {
                           real(request, "seconds")});
   }
 }
+
+void put(json& out, const ZygoteInit& m) { out["app"] = m.app; }
+void get(const json& in, ZygoteInit& m) { m.app = text(in, "app"); }
+void put(json& out, const ZygoteFork& m) { out["title"] = m.title; }
+void get(const json& in, ZygoteFork& m) { m.title = text(in, "title"); }
+void put(json& out, const Born& m) { out["pid"] = m.pid; }
+void get(const json& in, Born& m) { m.pid = number(in, "pid"); }
 
 template <std::size_t I = 0>
 ControlMessage read_named(const std::string& type, const json& in) {

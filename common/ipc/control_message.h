@@ -8,7 +8,9 @@
 //                          EdgeReport
 //   supervisor -> worker   WorkerInit (first), Drain (finish and exit), Stop (exit now), WorkerRewire,
 //                          DumpStacks, ReopenLogs
-//   worker -> supervisor   Ready, BootFailed, StacksDumped
+//   worker -> supervisor   Born (first, if a zygote forked it), Ready, BootFailed, StacksDumped
+//   supervisor -> zygote   ZygoteInit (first), ZygoteFork, Stop, ReopenLogs
+//   zygote -> supervisor   Ready (the app is imported), BootFailed
 //
 // Descriptors travel with a message in the order its comment says.
 #pragma once
@@ -183,12 +185,27 @@ struct EdgeReport {
   std::vector<RunningRequest> requests;  // the longest-running first; the rest is only counted
 };
 
+// preload: the zygote imports the app and forks workers. fds: [0] memory file with WorkerStart as JSON,
+// [1] error log.
+struct ZygoteInit {
+  std::string app;
+};
+// One worker, with this process title. fds: [0] the worker's end of its control channel, on which
+// WorkerInit waits. If there can be no worker, BootFailed comes through that channel, or its end.
+struct ZygoteFork {
+  std::string title;
+};
+// A forked worker, once the supervisor is its parent: who it is.
+struct Born {
+  std::uint32_t pid = 0;
+};
+
 using ControlMessage =
     std::variant<EdgeInit, WorkerAdd, WorkerDrain, WorkerRemove, Drain, Stop, ReopenLogs,
                  WorkerInit, Ready, BootFailed, WorkerIdle, WorkerLost, Drained, EdgePrepare,
                  EdgePrepared, EdgeRefused, EdgeCommit, EdgeAbandon, WorkerProbe, WorkerProbed,
                  WorkerOverdue, WorkerRewire, DumpStacks, StacksDumped, EdgeInspect,
-                 EdgeReport>;
+                 EdgeReport, ZygoteInit, ZygoteFork, Born>;
 
 std::string to_json(const ControlMessage& message);
 Result<ControlMessage> parse_control_message(std::string_view text);
