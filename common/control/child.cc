@@ -27,19 +27,59 @@ Child::Child(EventLoop& loop, Launcher& launcher, const Logger& log, Owner& owne
 
 Child::~Child() { watcher_.reset(); }
 
-Result<void> Child::launch(const std::string& title, const std::string& role) {
+Result<void> Child::launch(const std::string& title, const std::string& role,
+                           bool leaves_children) {
   auto ends = ipc::ControlChannel::make_pair();
   if (!ends) return Unexpected{std::move(ends).error()};
   auto [ours, theirs] = *std::move(ends);
-  auto pid = launcher_.launch({title, role, theirs.get()}, [this](int status) { exited(status); });
+  auto pid = launcher_.launch({title, role, theirs.get(), leaves_children},
+                              [this](int status) { exited(status); });
   if (!pid) return Unexpected{std::move(pid).error()};
   pid_ = *pid;
+  open_channel(std::move(ours));
+  return {};
+}
+
+Result<UniqueFd> Child::expect() {
+  auto ends = ipc::ControlChannel::make_pair();
+  if (!ends) return Unexpected{std::move(ends).error()};
+  open_channel(std::move(ends->first));
+  return std::move(ends->second);
+}
+
+void Child::open_channel(UniqueFd ours) {
   channel_ = ipc::ControlChannel(std::move(ours));
   channel_open_ = true;
+  started_ = true;
   watcher_ = std::make_unique<IoWatcher>(loop_, channel_.fd(), on_channel, this);
   watch();
   arm();
-  return {};
+}
+
+void Child::on_born(const ipc::ControlMessage& message) {
+  const auto* born = std::get_if<ipc::Born>(&message);
+  if (born == nullptr) return channel_failed(LogLevel::kWarning, "did not say who it is");
+  const auto pid = static_cast<pid_t>(born->pid);
+  const auto adopted = launcher_.adopt(pid, [this](int status) { exited(status); });
+  if (!adopted) return channel_failed(LogLevel::kWarning, adopted.error().message);
+  pid_ = pid;
+  owner_.child_born(*this);
+}
+
+// It was never born. A turn of the loop lies between this and the exit: the owner may be in the
+// middle of something. If it is born yet, it finds its channel closed and ends.
+void Child::forget() {
+  if (forgotten_) return;
+  forgotten_ = true;
+  channel_open_ = false;
+  watcher_.reset();
+  channel_ = ipc::ControlChannel(UniqueFd());
+  timer_.start(std::chrono::microseconds(0));
+}
+
+void Child::send_kill() {
+  if (!born()) return forget();
+  launcher_.send_signal(pid_, SIGKILL);
 }
 
 void Child::send(const ipc::ControlMessage& message, const std::vector<int>& fds) {
@@ -70,7 +110,7 @@ void Child::give_up(const std::string& why, Clock::duration grace) {
 void Child::kill(const std::string& why) {
   if (lifecycle_.kill() == WorkerAction::kNone) return;
   log_.error("{} (pid {}): {}; killing it", name_, pid_, why);
-  launcher_.send_signal(pid_, SIGKILL);
+  send_kill();
   arm();
 }
 
@@ -91,15 +131,16 @@ void Child::carry_out(WorkerAction action) {
       log_.warning("{} (pid {}): {}; killing it", name_, pid_,
                    lifecycle_.boot_timed_out() ? "did not start within its boot_timeout"
                                                : "did not end in time");
-      launcher_.send_signal(pid_, SIGKILL);
+      send_kill();
       break;
   }
   arm();
 }
 
 void Child::arm() {
+  if (forgotten_) return;
   const auto deadline = lifecycle_.next_deadline();
-  if (deadline == Clock::time_point::max() || pid_ < 0) return timer_.cancel();
+  if (deadline == Clock::time_point::max() || !started_) return timer_.cancel();
   // Rounded up: a timer that is early would only have to be set again.
   timer_.start(
       std::chrono::ceil<std::chrono::microseconds>(deadline - std::chrono::steady_clock::now()));
@@ -107,6 +148,7 @@ void Child::arm() {
 
 void Child::on_timer(void* self) {
   auto& child = *static_cast<Child*>(self);
+  if (child.forgotten_) return child.exited(kNeverBorn);
   child.carry_out(child.lifecycle_.on_tick(std::chrono::steady_clock::now()));
 }
 
@@ -142,6 +184,8 @@ void Child::take(const ipc::ControlChannel::Received& received) {
   if (!message) {
     return channel_failed(LogLevel::kWarning, "sent nonsense: " + message.error().message);
   }
+  // Who was to fork it may say in its place why there is no process.
+  if (!born() && !std::holds_alternative<ipc::BootFailed>(*message)) return on_born(*message);
   if (std::holds_alternative<ipc::Ready>(*message) && !lifecycle_.on_ready(loop_.now())) return;
   arm();
   owner_.child_said(*this, *message);
@@ -152,6 +196,7 @@ void Child::channel_failed(LogLevel level, const std::string& why) {
   channel_open_ = false;
   watcher_->watch(0);
   if (log_.enabled(level)) log_.write(level, fmt::format("{} (pid {}): {}", name_, pid_, why));
+  if (!born()) return forget();
   if (lifecycle_.state() == WorkerState::kExited) return;
   carry_out(lifecycle_.give_up(loop_.now(), kBrokenGrace));
 }
@@ -161,6 +206,7 @@ void Child::exited(int wait_status) {
   read_all();
   if (channel_open_) watcher_->watch(0);
   channel_open_ = false;
+  forgotten_ = false;
   lifecycle_.on_exit(loop_.now());
   arm();
   owner_.child_exited(*this, wait_status);

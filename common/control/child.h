@@ -25,6 +25,8 @@ class Child final : public Deletable {
     virtual ~Owner() = default;
     // Never for Ready after the child was told to go.
     virtual void child_said(Child& child, ipc::ControlMessage& message) = 0;
+    // Of expect(): it has a pid now.
+    virtual void child_born(Child&) {}
     // The last call. Everything that the child said before its end has been delivered.
     virtual void child_exited(Child& child, int wait_status) = 0;
   };
@@ -33,6 +35,7 @@ class Child final : public Deletable {
   // crashing one may still be writing its core file when its channel closes.
   static constexpr std::chrono::seconds kBrokenGrace{5};
   static constexpr std::chrono::seconds kDrainSlack{1};
+  static constexpr int kNeverBorn = 1 << 8;  // as a wait status: exit code 1
 
   // `name` for the log: "edge", "worker app 3". References outlive the child.
   Child(EventLoop& loop, Launcher& launcher, const Logger& log, Owner& owner, std::string name,
@@ -40,7 +43,12 @@ class Child final : public Deletable {
   ~Child() override;
 
   // Once, before anything else. The child exists if it succeeds, and then its exit will be told.
-  Result<void> launch(const std::string& title, const std::string& role);
+  Result<void> launch(const std::string& title, const std::string& role,
+                      bool leaves_children = false);
+  // Instead of launch(): somebody else forks the process, and gives it the end of the channel that
+  // is returned. The process says Born first; until then it has no pid. If the channel closes
+  // before, or it must be killed, it was never there, and its exit is told with kNeverBorn.
+  Result<UniqueFd> expect();
 
   void send(const ipc::ControlMessage& message, const std::vector<int>& fds = {});
 
@@ -58,13 +66,18 @@ class Child final : public Deletable {
 
   const WorkerLifecycle& lifecycle() const { return lifecycle_; }
   const std::string& name() const { return name_; }
-  pid_t pid() const { return pid_; }
+  pid_t pid() const { return pid_; }  // -1: expected
+  bool born() const { return pid_ > 0; }
   Clock::time_point started_at() const { return started_at_; }
 
  private:
   static void on_channel(void* self, short what);
   static void on_timer(void* self);
+  void open_channel(UniqueFd ours);
   void read_all();
+  void on_born(const ipc::ControlMessage& message);
+  void forget();
+  void send_kill();
   void take(const ipc::ControlChannel::Received& received);
   void channel_failed(LogLevel level, const std::string& why);
   void carry_out(WorkerAction action);
@@ -85,6 +98,8 @@ class Child final : public Deletable {
   Timer timer_;
   Clock::time_point drain_deadline_{};
   bool channel_open_ = false;
+  bool started_ = false;    // launched or expected
+  bool forgotten_ = false;  // never born: the timer tells the exit
 };
 
 }  // namespace saola::control

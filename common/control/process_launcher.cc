@@ -194,6 +194,9 @@ Result<UniqueFd> ProcessLauncher::open_running_binary() {
 }
 
 Result<pid_t> ProcessLauncher::launch(const LaunchRequest& request, ExitCallback on_exit) {
+  if (request.leaves_children && ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) {
+    return Unexpected{system_error("become the parent of orphans", errno)};
+  }
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return Unexpected{system_error("pipe", errno)};
   UniqueFd report(ends[0]);
@@ -215,6 +218,17 @@ Result<pid_t> ProcessLauncher::launch(const LaunchRequest& request, ExitCallback
   if (auto started = wait_for_exec(report, pid); !started) return Unexpected{started.error()};
   watch(pid, std::move(on_exit));
   return pid;
+}
+
+Result<void> ProcessLauncher::adopt(pid_t pid, ExitCallback on_exit) {
+  siginfo_t info{};
+  const bool ours =
+      pid > 0 && ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+  if (!ours || processes_.contains(pid)) {
+    return fail("process " + std::to_string(pid) + " is no child of the supervisor");
+  }
+  watch(pid, std::move(on_exit));
+  return {};
 }
 
 void ProcessLauncher::watch(pid_t pid, ExitCallback on_exit) {

@@ -6,6 +6,9 @@
 // supervisor alone), dies with the supervisor (PR_SET_PDEATHSIG), has default signals with none
 // blocked (SIGPIPE stays ignored: a log pipe that breaks must give an error, not end it), /dev/null
 // as standard input, and gains no privileges.
+//
+// From the first child that leaves children on, this process is their subreaper: they become its
+// own, as orphans of applications do, which are reaped and nothing more.
 #pragma once
 
 #include <map>
@@ -32,6 +35,7 @@ class ProcessLauncher final : public Launcher {
 
   // Returns when the new image runs, or with the step that failed ("change the user: ...").
   Result<pid_t> launch(const LaunchRequest& request, ExitCallback on_exit) override;
+  Result<void> adopt(pid_t pid, ExitCallback on_exit) override;
   void send_signal(pid_t pid, int signal_number) override;
 
  private:

@@ -33,6 +33,11 @@ WorkerPool::WorkerPool(const WorkerGround& ground, std::shared_ptr<const Generat
     app.name = name;
     app.settings = &settings;
     app.counters = &counters_[name];
+    if (settings.preload) {
+      app.zygote =
+          std::make_unique<ZygoteKeeper>(ground.loop, ground.launcher, ground.log, generation_,
+                                         name, static_cast<ZygoteKeeper::Observer&>(*this));
+    }
     const int count = settings.workers > 0 ? settings.workers : available_cpus();
     for (int i = 0; i < count; ++i) app.seats.push_back(std::make_unique<Seat>(*this, app));
   }
@@ -71,6 +76,7 @@ bool WorkerPool::may_boot(const App& app) const {
 void WorkerPool::start(Seat& seat) {
   if (duty_ == Duty::kLeave || !edge_present_) return;
   if (duty_ == Duty::kStandBy && !may_boot(seat.app)) return;
+  if (await_zygote(seat.app)) return;
   const auto launched = launch(seat);
   if (launched) return;
   const std::string problem = "cannot start a worker: " + launched.error().message;
@@ -83,7 +89,7 @@ void WorkerPool::start(Seat& seat) {
 
 Result<void> WorkerPool::launch(Seat& seat) {
   auto worker = WorkerProcess::launch(ground_, *generation_, seat.app.name,
-                                      static_cast<Child::Owner&>(*this));
+                                      static_cast<Child::Owner&>(*this), seat.app.zygote.get());
   if (!worker) return Unexpected{std::move(worker).error()};
   (seat.worker == nullptr ? seat.worker : seat.successor) = worker->get();
   workers_.push_back(*std::move(worker));
@@ -213,14 +219,17 @@ void WorkerPool::on_boot_failed(WorkerProcess& worker, const ipc::BootFailed& fa
     return observer_.app_failed(*this, app.name, failed.reason);
   }
   const Child& child = worker.child();
-  if (failed.reason == app.last_reason) {
-    log_.error("{} (pid {}) cannot start, for the same reason as before", child.name(),
-               child.pid());
-    return;
+  tell_boot_failure(
+      app, child.born() ? fmt::format("{} (pid {})", child.name(), child.pid()) : child.name(),
+      failed.reason);
+}
+
+void WorkerPool::tell_boot_failure(App& app, const std::string& who, const std::string& reason) {
+  if (reason == app.last_reason) {
+    return log_.error("{} cannot start, for the same reason as before", who);
   }
-  app.last_reason = failed.reason;
-  log_.write_block(LogLevel::kError, fmt::format("{} (pid {}) cannot start: {}", child.name(),
-                                                 child.pid(), failed.reason));
+  app.last_reason = reason;
+  log_.write_block(LogLevel::kError, fmt::format("{} cannot start: {}", who, reason));
 }
 
 // --- deaths --------------------------------------------------------------------------------------
@@ -231,6 +240,9 @@ void WorkerPool::child_exited(Child& child, int wait_status) {
   observer_.worker_stacks_dumped(worker.id());
   worker.mark_exited();
   App& app = app_of(worker);
+  if (app.zygote && !child.born() && child.lifecycle().boot_timed_out()) {
+    app.zygote->replace("does not fork");
+  }
   on_death(worker, wait_status);
 
   const auto found = std::find_if(workers_.begin(), workers_.end(),
@@ -278,6 +290,7 @@ std::string WorkerPool::last_words(const WorkerProcess& worker, int wait_status)
     return fmt::format("{} (pid {}) has ended{}{}: {}", child.name(), child.pid(),
                        *why == '\0' ? "" : ", because of ", why, describe_exit(wait_status));
   }
+  if (!child.born()) return fmt::format("{} could not be forked", child.name());
   std::string text =
       lifecycle.was_ready()
           ? fmt::format("{} (pid {}) died after {:.1f} s of service: {}", child.name(), child.pid(),
@@ -336,10 +349,11 @@ void WorkerPool::edge_ready() {
 
 // --- leaving -------------------------------------------------------------------------------------
 
-void WorkerPool::start_nothing_more() {
+void WorkerPool::start_nothing_more(Clock::duration zygote_grace) {
   duty_ = Duty::kLeave;
   tick_timer_.cancel();
   for (auto& app : apps_) {
+    if (app->zygote) app->zygote->stop(zygote_grace);
     for (auto& seat : app->seats) seat->timer.cancel();
   }
 }
@@ -364,16 +378,19 @@ void WorkerPool::drain_all(Clock::time_point deadline) {
 }
 
 void WorkerPool::stop_all(Clock::duration grace) {
-  start_nothing_more();
+  start_nothing_more(grace);
   for (auto& worker : workers_) worker->child().stop(grace);
   report_if_empty();
 }
 
 void WorkerPool::report_if_empty() {
-  if (duty_ == Duty::kLeave && workers_.empty()) observer_.pool_empty(*this);
+  if (duty_ == Duty::kLeave && empty()) observer_.pool_empty(*this);
 }
 
 void WorkerPool::reopen_logs() {
+  for (auto& app : apps_) {
+    if (app->zygote) app->zygote->reopen_logs();
+  }
   for (auto& worker : workers_) {
     worker->child().send(ipc::ReopenLogs{false}, {generation_->logs.error.get()});
   }

@@ -5,7 +5,8 @@
 // hang) keeps its seat until its successor is ready: no gap. A process has an id of its own, never
 // used again; it names the process in titles, logs and towards the edge. The edge learns of a
 // worker when it is ready, together with the edge's end of the socket pair, is told before it
-// leaves, and before anybody else when it has gone.
+// leaves, and before anybody else when it has gone. With app.preload the workers are forked from a
+// zygote; seats wait for it.
 //
 //   standing by   the next generation: its workers boot beside those that serve, boot_concurrency
 //   at
@@ -34,7 +35,7 @@ struct AppCounters {
   std::array<std::uint64_t, kLeaveReasons> left{};  // by LeaveReason
 };
 
-class WorkerPool final : public Deletable, private Child::Owner {
+class WorkerPool final : public Deletable, private Child::Owner, private ZygoteKeeper::Observer {
  public:
   class Observer {
    public:
@@ -96,7 +97,8 @@ class WorkerPool final : public Deletable, private Child::Owner {
   std::vector<std::uint32_t> dump_stacks(std::optional<std::uint32_t> worker_id,
                                          const std::string& why);
 
-  bool empty() const { return workers_.empty(); }
+  // No process is left.
+  bool empty() const;
   // "app: 3 workers (asgi), admin: 1 worker (wsgi)", for the log.
   std::string describe() const;
   void add_status(Status& status) const;
@@ -117,9 +119,11 @@ class WorkerPool final : public Deletable, private Child::Owner {
   void restart_later(Seat& seat, Clock::duration wait);
   static void on_seat_timer(void* seat);
   void child_said(Child& child, ipc::ControlMessage& message) override;
+  void child_born(Child& child) override;
   void child_exited(Child& child, int wait_status) override;
   void on_ready(WorkerProcess& worker, const ipc::Ready& ready);
   void on_boot_failed(WorkerProcess& worker, const ipc::BootFailed& failed);
+  void tell_boot_failure(App& app, const std::string& who, const std::string& reason);
   void on_death(WorkerProcess& worker, int wait_status);
   void join_edge(WorkerProcess& worker);
   void take_seat(Seat& seat, WorkerProcess& worker);
@@ -127,7 +131,14 @@ class WorkerPool final : public Deletable, private Child::Owner {
   std::string last_words(const WorkerProcess& worker, int wait_status);
   void report_if_all_ready();
   void report_if_empty();
-  void start_nothing_more();
+  void start_nothing_more(Clock::duration zygote_grace = WorkerLifecycle::kStopGrace);
+
+  // Zygotes (worker_pool_zygotes.cc).
+  bool await_zygote(App& app);
+  void zygote_ready(const std::string& app) override;
+  void zygote_failed(const std::string& app, const std::string& reason, bool application,
+                     int attempts) override;
+  void zygote_gone() override;
 
   // Looking after workers that live (worker_pool_care.cc).
   void retire(WorkerProcess& worker, LeaveReason reason);

@@ -73,7 +73,7 @@ void WorkerPool::recycle(Seat& seat, LeaveReason reason) {
               seconds(loop_.now() - seat.worker->ready_at));
     seat.replaces = reason;
   }
-  if (seat.successor != nullptr || seat.timer.active()) return;
+  if (seat.successor != nullptr || seat.timer.active() || await_zygote(seat.app)) return;
   if (const auto launched = launch(seat); !launched) {
     const auto wait = seat.policy.on_death(Death::kBeforeReady, Clock::duration::zero());
     log_.error("app '{}': cannot start a worker: {}; next attempt in {:.1f} s", seat.app.name,

@@ -27,7 +27,8 @@ struct WorkerPool::App {
   AppCounters* counters = nullptr;
   std::string interface;  // found by the first worker that was ready
   bool ever_ready = false;
-  std::string last_reason;  // of a BootFailed: a crash loop shows its traceback once
+  std::string last_reason;               // of a BootFailed: a crash loop shows its traceback once
+  std::unique_ptr<ZygoteKeeper> zygote;  // null: each worker imports the app itself
   std::vector<std::unique_ptr<Seat>> seats;
 };
 

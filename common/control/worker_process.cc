@@ -41,7 +41,8 @@ double random_share() {
 Result<std::unique_ptr<WorkerProcess>> WorkerProcess::launch(const WorkerGround& ground,
                                                              const Generation& generation,
                                                              const std::string& app,
-                                                             Child::Owner& owner) {
+                                                             Child::Owner& owner,
+                                                             ZygoteKeeper* zygote) {
   const auto slot = ground.numbers.take_slot();
   if (!slot) return fail("too many workers at once");
   const config::App& settings = generation.config.apps.at(app);
@@ -58,16 +59,24 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::launch(const WorkerGround&
   if (!settings.process_name.empty()) title += " [" + settings.process_name + "]";
   worker->child_ = std::make_unique<Child>(ground.loop, ground.launcher, ground.log, owner, name,
                                            settings.boot_timeout);
-  if (auto launched = worker->child_->launch(title, "worker"); !launched) {
+  if (auto launched = worker->start(title, zygote); !launched) {
     worker->mark_exited();
     return Unexpected{std::move(launched).error()};
   }
-  worker->facts_ = {worker->id_, generation.number,
-                    static_cast<std::uint32_t>(worker->child_->pid()), *slot, app};
+  worker->facts_ = {worker->id_, generation.number, 0, *slot, app};
+  if (worker->child_->born()) worker->set_born();
   worker->child_->send(ipc::WorkerInit{worker->id_, generation.number, *slot, app},
                        {generation.worker_start.get(), theirs->get(), worker->ends_.claims.get(),
                         ground.scoreboard_file.get(), generation.logs.error.get()});
   return worker;
+}
+
+Result<void> WorkerProcess::start(const std::string& title, ZygoteKeeper* zygote) {
+  if (zygote == nullptr) return child_->launch(title, "worker");
+  const auto theirs = child_->expect();
+  if (!theirs) return Unexpected{theirs.error()};
+  zygote->fork(title, theirs->get());
+  return {};
 }
 
 WorkerProcess::~WorkerProcess() { ground_.numbers.give_back_slot(slot_); }

@@ -10,6 +10,7 @@
 #include "common/control/oom_watch.h"
 #include "common/control/recycle_policy.h"
 #include "common/control/worker_numbers.h"
+#include "common/control/zygote_keeper.h"
 #include "common/ipc/scoreboard.h"
 
 namespace saola::control {
@@ -27,10 +28,12 @@ struct WorkerGround {
 
 class WorkerProcess final : public Deletable {
  public:
-  // Starts the process; `app` names an entry of generation.config.apps.
+  // Starts the process; `app` names an entry of generation.config.apps. `zygote`: is ready and
+  // forks it, and then its pid is known when it is born; null: it is a new image.
   static Result<std::unique_ptr<WorkerProcess>> launch(const WorkerGround& ground,
                                                        const Generation& generation,
-                                                       const std::string& app, Child::Owner& owner);
+                                                       const std::string& app, Child::Owner& owner,
+                                                       ZygoteKeeper* zygote);
   ~WorkerProcess() override;
 
   std::uint32_t id() const { return id_; }
@@ -40,6 +43,8 @@ class WorkerProcess final : public Deletable {
   const ipc::WorkerSlot& record() const { return ground_.scoreboard.slot(slot_); }
   bool is_asgi() const { return !facts_.whole_requests; }
 
+  // It has a pid.
+  void set_born() { facts_.pid = static_cast<std::uint32_t>(child_->pid()); }
   // It is ready, with `slots` requests at once.
   void set_ready(const ipc::Ready& ready, std::uint32_t slots);
   // What the edge is told of it; valid after set_ready().
@@ -67,6 +72,7 @@ class WorkerProcess final : public Deletable {
 
  private:
   WorkerProcess(const WorkerGround& ground, std::uint32_t slot) : ground_(ground), slot_(slot) {}
+  Result<void> start(const std::string& title, ZygoteKeeper* zygote);
   Result<UniqueFd> make_wire();
   void clear_record(std::uint32_t generation);
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -91,7 +92,14 @@ class FakeLauncher final : public control::Launcher {
     children.push_back(std::make_unique<FakeChild>(pid, request, std::move(on_exit)));
     return pid;
   }
+  Result<void> adopt(pid_t pid, ExitCallback on_exit) override {
+    const bool known = adoptable.erase(pid) > 0;
+    if (!known) return fail("process " + std::to_string(pid) + " is no child of the supervisor");
+    adopted[pid] = std::move(on_exit);
+    return {};
+  }
   void send_signal(pid_t pid, int signal_number) override {
+    if (adopted.contains(pid)) signals_to_adopted.emplace_back(pid, signal_number);
     for (auto& child : children) {
       if (child->pid == pid) child->signals.push_back(signal_number);
     }
@@ -107,6 +115,9 @@ class FakeLauncher final : public control::Launcher {
   }
 
   std::vector<std::unique_ptr<FakeChild>> children;
+  std::set<pid_t> adoptable;  // what zygotes are said to have forked
+  std::map<pid_t, ExitCallback> adopted;
+  std::vector<std::pair<pid_t, int>> signals_to_adopted;
   int fail_next = 0;
 };
 
