@@ -165,6 +165,7 @@ void apply_app(DropinSettings& settings, config::Config& config) {
   if (const auto count = settings.number("max_requests_jitter")) {
     app.max_requests_jitter = static_cast<std::uint64_t>(*count);
   }
+  if (settings.has("preload_app")) app.preload = true;
   apply_worker_class(settings, app);
   apply_timeout(settings, app);
   apply_environment(settings, app);

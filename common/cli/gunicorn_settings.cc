@@ -71,8 +71,8 @@ constexpr auto kSettings = std::to_array<Setting>({
     {"print_config", "--print-config", A::kNone, S::kMapped,
      "prints the effective configuration as TOML for saola serve, without importing the "
      "application"},
-    {"preload_app", "--preload", A::kNone, S::kIgnored,
-     "each worker imports the application itself in this version"},
+    {"preload_app", "--preload", A::kNone, S::kSame,
+     "the application is imported once, and the workers are forked from there (docs/preload.md)"},
     {"sendfile", "--no-sendfile", A::kNone, S::kIgnored,
      "workers have no client socket to send a file to"},
     {"reuse_port", "--reuse-port", A::kNone, S::kIgnored,

@@ -220,7 +220,7 @@ const Table& app_table() {
           text("ready_path", &App::ready_path,
                "must answer 2xx before a new worker of a reload serves; empty: no probe",
                check_ready_path),
-          not_yet("preload", "each worker would import the application itself", {kFalse}),
+          flag("preload", &App::preload, "import the app once and fork the workers from it"),
           duration("hang_timeout", &App::hang_timeout, {seconds(1), hours(24), Zero::kOff},
                    "a worker without a sign of life for so long is replaced"),
           duration("request_timeout", &App::request_timeout,

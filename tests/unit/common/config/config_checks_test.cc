@@ -79,9 +79,6 @@ TEST(Checks, RefuseWhatSecuresAndIsNotSupportedYet) {
       {kApp + listen + "client_verify = \"require\" }\n",
        "4:55: 'client_verify' in [listen.tls] is not supported yet: client certificates would not "
        "be checked"},
-      {kApp + "preload = true\n",
-       "3:11: 'preload' in [app] is not supported yet: each worker would import the application "
-       "itself"},
       {kApp + "[limits]\nrate = \"10/s\"\n",
        "4:8: 'rate' in [limits] is not supported yet: clients would not be limited"},
       {kApp + "[[route]]\npath = \"/static/\"\nstatic = \"static/\"\n",
