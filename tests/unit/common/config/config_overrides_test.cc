@@ -120,9 +120,9 @@ TEST(Environment, NamesTheVariableThatIsWrong) {
        "SAOLA_APP_FACTORY: 'factory' in [app] must be true or false, not 'maybe'"},
       {{"SAOLA_APP_VENV", "\xff"},
        "SAOLA_APP_VENV: 'venv' in [app] must be a path: '\\xff' is not UTF-8 text without NUL"},
-      {{"SAOLA_APP_PRELOAD", "true"},
-       "SAOLA_APP_PRELOAD: 'preload' in [app] is not supported yet: each worker would import the "
-       "application itself"},
+      {{"SAOLA_EDGE_PROCESSES", "2"},
+       "SAOLA_EDGE_PROCESSES: 'processes' in [edge] is not supported yet: there would be one edge "
+       "process"},
       {{"SAOLA_LISTEN_0_FORWARDED", "rfc7239"},
        "SAOLA_LISTEN_0_FORWARDED: 'forwarded' in [[listen]] needs 'trusted': the networks of the "
        "proxies that are believed"},

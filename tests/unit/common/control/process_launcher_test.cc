@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <optional>
 
@@ -112,6 +114,49 @@ TEST_F(ProcessLauncherTest, ReapsStrangersAsWell) {
   if (stranger == 0) ::_exit(0);
   while (::kill(stranger, 0) == 0) loop_.run_once(std::chrono::milliseconds(20));
   EXPECT_FALSE(status_) << "the probe lives on";
+}
+
+// What a zygote leaves behind: a process whose parent has ended.
+TEST_F(ProcessLauncherTest, AdoptsTheOrphansOfAChildThatLeavesSome) {
+  launch();
+  auto ends = ipc::ControlChannel::make_pair().value();
+  std::optional<int> zygote;
+  const auto started = launcher_->launch({"zygote", "zygote", ends.second.get(), true},
+                                         [&](int status) { zygote = status; });
+  ASSERT_TRUE(started) << started.error().message;
+  int reaper = 0;
+  ::prctl(PR_GET_CHILD_SUBREAPER, &reaper);
+  EXPECT_EQ(reaper, 1);
+  std::array<int, 2> pipe{};
+  ASSERT_EQ(::pipe(pipe.data()), 0);
+  const pid_t middle = ::fork();
+  if (middle == 0) {
+    const pid_t orphan = ::fork();
+    if (orphan == 0) {
+      for (;;) ::pause();
+    }
+    [[maybe_unused]] const auto told = ::write(pipe[1], &orphan, sizeof orphan);
+    ::_exit(0);
+  }
+  pid_t orphan = -1;
+  ASSERT_EQ(::read(pipe[0], &orphan, sizeof orphan), static_cast<ssize_t>(sizeof orphan));
+  ASSERT_EQ(::waitpid(middle, nullptr, 0), middle);
+  std::optional<int> ended;
+  ASSERT_TRUE(launcher_->adopt(orphan, [&](int status) { ended = status; }));
+  EXPECT_FALSE(launcher_->adopt(orphan, [](int) { FAIL(); })) << "it has it already";
+  launcher_->send_signal(orphan, SIGUSR1);
+  launcher_->send_signal(*started, SIGKILL);
+  while (!ended || !zygote) loop_.run_once(std::chrono::milliseconds(100));
+  EXPECT_EQ(WTERMSIG(*ended), SIGUSR1);
+  ::close(pipe[0]);
+  ::close(pipe[1]);
+}
+
+TEST_F(ProcessLauncherTest, AdoptsNobodyWhoIsNoChild) {
+  launch();
+  for (const pid_t stranger : {0, -1, 1, ::getpid(), ::getppid(), pid_}) {
+    EXPECT_FALSE(launcher_->adopt(stranger, [](int) { FAIL(); })) << stranger;
+  }
 }
 
 TEST(ProcessLauncher, SaysWhyAChildCannotStart) {

@@ -92,6 +92,10 @@ TEST(ControlMessage, EveryMessageComesBackAsItWas) {
   const auto lost = there_and_back(WorkerLost{7, "reset"});
   EXPECT_EQ(lost.worker_id, 7U);
   EXPECT_EQ(lost.reason, "reset");
+
+  EXPECT_EQ(there_and_back(ZygoteInit{"shop"}).app, "shop");
+  EXPECT_EQ(there_and_back(ZygoteFork{"saola: worker shop 3"}).title, "saola: worker shop 3");
+  EXPECT_EQ(there_and_back(Born{4711}).pid, 4711U);
 }
 
 TEST(ControlMessage, RefusesWhatIsNoMessage) {
