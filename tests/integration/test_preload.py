@@ -15,11 +15,11 @@ from support.waiting import wait_for
 APP = "preloaded:application"
 
 
-def preloading(saola, app=APP, *, gates=(), wait=True, **settings):
+def preloading(saola, app=APP, *, gates=(), wait=True, server=None, **settings):
     """A server with preload = true; `gates` are open from the start."""
     wrapper = ["sh", "-c", "".join(f'touch "$GATES/{g}.open"; ' for g in gates) + 'exec "$0" "$@"']
-    return saola(app, config={"app": {"workers": 3, "preload": True} | settings}, tls=False,
-                 wrapper=wrapper, wait=wait)
+    return saola(app, config={"app": {"workers": 3, "preload": True} | settings, "server": server or {}},
+                 tls=False, wrapper=wrapper, wait=wait)
 
 
 def zygotes(server):
@@ -69,14 +69,16 @@ def test_the_app_is_imported_once_for_all_workers(saola, app):
     assert sorted(noted(server, "exits")) == sorted(said), "atexit handlers are the workers'"
 
 
-def test_workers_are_processes_like_others(saola):
-    server = preloading(saola, process_name="shop")
-    plain = saola(config={"app": {"process_name": "shop"}}, tls=False)
+@pytest.mark.parametrize("user", ["", pytest.param("nobody", marks=pytest.mark.root)])
+def test_workers_are_processes_like_others(saola, user):
+    settings = {"user": user} if user else {}
+    server = preloading(saola, process_name="shop", server=settings)
+    plain = saola(config={"app": {"process_name": "shop"}, "server": settings}, tls=False)
     reference = plain.workers()[0]
 
     def status(pid, *names):
         text = Path(f"/proc/{pid}/status").read_text()
-        return {name: re.search(rf"^{name}:\s*(.*)", text, re.M)[1] for name in names}
+        return {name: re.search(rf"^{name}:[ \t]*(.*)", text, re.M)[1] for name in names}
 
     assert processes.title(zygotes(server)[0]) == "saola: zygote app, generation 1 [shop]"
     ids = []
@@ -85,7 +87,8 @@ def test_workers_are_processes_like_others(saola):
         ids.append(number)
         assert os.getpgid(pid) == pid
         assert status(pid, "PPid") == {"PPid": str(server.pid)}
-        same = ("Name", "SigBlk", "SigIgn", "SigCgt", "NoNewPrivs", "CapEff", "Uid", "Threads")
+        same = ("Name", "SigBlk", "SigIgn", "SigCgt", "NoNewPrivs", "CapEff", "Uid", "Gid",
+                "Groups", "Threads")
         assert status(pid, *same) == status(reference, *same)
         score = "oom_score_adj"
         assert Path(f"/proc/{pid}/{score}").read_text() == Path(f"/proc/{reference}/{score}").read_text()
@@ -257,8 +260,9 @@ def test_more_and_fewer_workers(saola):
     assert len(noted(server, "imports")) == 1
 
 
-def test_nobody_is_left_when_the_supervisor_is_killed(saola):
-    server = preloading(saola)
+@pytest.mark.parametrize("user", ["", pytest.param("nobody", marks=pytest.mark.root)])
+def test_nobody_is_left_when_the_supervisor_is_killed(saola, user):
+    server = preloading(saola, server={"user": user} if user else {})
     server.note_processes()
     server.expected_exit = -signal.SIGKILL
     server.send_signal(signal.SIGKILL)

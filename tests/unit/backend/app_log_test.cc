@@ -39,6 +39,15 @@ TEST_F(AppLogTest, ALinePrintedIsARecord) {
   EXPECT_EQ(lines(text), 2U);
 }
 
+// Whoever took the streams at its import (logging's handlers) writes to the new place as well.
+TEST_F(AppLogTest, GoesElsewhereAfterARedirection) {
+  run("import sys, builtins\nbuiltins.taken = sys.stderr\n");
+  app_log_.redirect(
+      Logger(test::CapturedLog::instance(), "worker that was forked", LogLevel::kDebug));
+  EXPECT_THAT(run("taken.write('kept\\n')\n"), HasSubstr("error worker that was forked"));
+  EXPECT_THAT(run("print('words')\n"), HasSubstr("info worker that was forked"));
+}
+
 TEST_F(AppLogTest, StandardErrorIsOfLevelError) {
   EXPECT_THAT(run("import sys\nsys.stderr.write('bad\\n')\n"), HasSubstr("error app"));
 }
