@@ -15,7 +15,7 @@ TEST(Address, ReadsWhatAListenerMayBe) {
     std::string canonical;
   };
   const auto inet = [](std::string host, std::uint16_t port, bool is_ipv6 = false) {
-    return Address{Address::Kind::kInet, std::move(host), is_ipv6, port, {}, -1};
+    return Address{Address::Kind::kInet, std::move(host), is_ipv6, port, {}, -1, {}};
   };
   const std::vector<Row> table{
       {"127.0.0.1:8000", inet("127.0.0.1", 8000), "127.0.0.1:8000"},
@@ -28,11 +28,11 @@ TEST(Address, ReadsWhatAListenerMayBe) {
       {"[::]:443", inet("::", 443, true), "[::]:443"},
       {"[fe80::1%eth0]:80", inet("fe80::1%eth0", 80, true), "[fe80::1%eth0]:80"},
       {"unix:/run/saola/web.sock",
-       {Address::Kind::kUnix, "", false, 0, "/run/saola/web.sock", -1},
+       {Address::Kind::kUnix, "", false, 0, "/run/saola/web.sock", -1, ""},
        "unix:/run/saola/web.sock"},
-      {"unix:web.sock", {Address::Kind::kUnix, "", false, 0, "web.sock", -1}, "unix:web.sock"},
-      {"fd:3", {Address::Kind::kFd, "", false, 0, "", 3}, "fd:3"},
-      {"fd://3", {Address::Kind::kFd, "", false, 0, "", 3}, "fd:3"},
+      {"unix:web.sock", {Address::Kind::kUnix, "", false, 0, "web.sock", -1, ""}, "unix:web.sock"},
+      {"fd:3", {Address::Kind::kFd, "", false, 0, "", 3, ""}, "fd:3"},
+      {"fd://3", {Address::Kind::kFd, "", false, 0, "", 3, ""}, "fd:3"},
       {"systemd:web", {Address::Kind::kSystemd, "", false, 0, "", -1, "web"}, "systemd:web"}};
   for (const Row& row : table) {
     auto parsed = parse_address(row.text);
