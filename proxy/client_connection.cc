@@ -80,6 +80,7 @@ bool ClientConnection::is_idle() const {
 }
 
 bool ClientConnection::may_close_at_drain() const {
+  if (services_.loop.now() < services_.idle_close_from) return false;
   const auto age = services_.loop.now() - accepted_;
   if (phase_ == Phase::kProxyHeader || phase_ == Phase::kHandshake) return age > kNewAtDrain;
   return is_idle() && (requests_ > 0 || age > kNewAtDrain);

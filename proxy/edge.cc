@@ -262,7 +262,7 @@ void Edge::handle(const ipc::ControlMessage& message, std::vector<UniqueFd> fds)
           [&](const ipc::EdgeAbandon& failed) {
             if (prepared_ && prepared_->generation == failed.generation) prepared_.reset();
           },
-          [&](const ipc::Drain& drain) { begin_drain(drain.timeout_ms); },
+          [&](const ipc::Drain& drain) { begin_drain(drain); },
           [&](const ipc::Stop&) { loop_.stop(); },
           [&](const ipc::EdgeInspect&) { tell_supervisor(report()); },
           [&](const ipc::ReopenLogs& reopen) { reopen_logs(reopen, std::move(fds)); },
@@ -297,15 +297,16 @@ void Edge::reopen_logs(const ipc::ReopenLogs& message, std::vector<UniqueFd> fds
   }
 }
 
-void Edge::begin_drain(std::uint32_t timeout_ms) {
+void Edge::begin_drain(const ipc::Drain& drain) {
   if (services_->draining) return;
   services_->draining = true;
+  services_->idle_close_from = loop_.now() + std::chrono::milliseconds(drain.idle_ms);
   for (auto& listener : listeners_) listener->finish();
   // drain() may close the connection, which moves the last one to its place.
   for (std::size_t i = connections_.size(); i-- > 0;) {
     if (i < connections_.size()) connections_[i]->drain();
   }
-  drain_timer_.start(std::chrono::milliseconds(timeout_ms));
+  drain_timer_.start(std::chrono::milliseconds(drain.timeout_ms));
   loop_.wake_soon();
 }
 

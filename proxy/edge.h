@@ -49,7 +49,7 @@ class Edge final : public ClientConnection::Owner {
   ipc::EdgeReport report() const;
   void reopen_logs(const ipc::ReopenLogs& message, std::vector<UniqueFd> fds);
   void tell_supervisor(const ipc::ControlMessage& message);
-  void begin_drain(std::uint32_t timeout_ms);
+  void begin_drain(const ipc::Drain& drain);
   void finish_drain_if_idle();
 
   // A configuration in two phases.

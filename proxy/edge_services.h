@@ -38,6 +38,7 @@ struct EdgeServices {
   std::string access_lines;              // of this turn, written at its end
   std::vector<ClientConnection*> dirty;  // at the end of this turn; null: closed since
   bool draining = false;                 // answers say Connection: close
+  Clock::time_point idle_close_from{};   // draining: idle connections are closed from then on
 
   // The upstream of an app; never null for names in the configuration.
   Upstream* (*find_upstream)(void* edge, std::string_view app);

@@ -42,10 +42,6 @@ int run_role(std::string_view role, char* title) {
   return cli::kExitUsage;
 }
 
-int serve(const config::Config& config, const cli::LoadAgain& load) {
-  return control::run_supervisor(control::SupervisorOptions{config, load});
-}
-
 std::vector<std::string> check_certificates(const config::Config& config) {
   const auto keys = control::read_key_material(config);
   if (!keys) return keys.error();
@@ -67,6 +63,43 @@ Result<void> check_access_format(std::string_view format) {
   return {};
 }
 
+// The supervisor, or a command. In a process that another image gave away, whatever keeps this one
+// from serving gives it back.
+int run_main_process(int argc, char** argv) {
+  auto received = control::Handover::receive();
+  if (!received) {
+    std::fprintf(stderr, "saola: %s\n", received.error().message.c_str());
+    return cli::kExitUsage;
+  }
+  control::Handover* const handover = *received ? &**received : nullptr;
+  const std::vector<std::string> arguments(argv, argv + argc);
+  const bool only_asked = handover != nullptr && handover->only_asked();
+  cli::Actions actions;
+  actions.serve = [&](const config::Config& config, const cli::LoadAgain& load) {
+    if (!only_asked) {
+      return control::run_supervisor(control::SupervisorOptions{config, load, arguments, handover});
+    }
+    const auto problems = check_certificates(config);
+    for (const auto& problem : problems) std::fprintf(stderr, "%s\n", problem.c_str());
+    if (!problems.empty()) return cli::kExitConfiguration;
+    std::fputs(control::Handover::can_take_over().c_str(), stdout);
+    return cli::kExitOk;
+  };
+  if (handover != nullptr && handover->resumes()) {
+    actions.resume = [handover] { return handover->config(); };
+  }
+  actions.import_app = backend::check_import;
+  actions.check_certificates = check_certificates;
+  actions.check_access_format = check_access_format;
+  const int exit_code = cli::run_command_line(
+      cli::Invocation::from_process(argc, argv, std::cout, std::cerr), actions);
+  if (handover == nullptr || !handover->may_give_back()) return exit_code;
+  return handover->give_back(
+      arguments,
+      fmt::format("it ended with exit code {}; standard error has the reason", exit_code),
+      exit_code);
+}
+
 }  // namespace
 }  // namespace saola
 
@@ -76,11 +109,5 @@ int main(int argc, char** argv) {
     ::unsetenv("SAOLA_ROLE");
     return saola::run_role(copy, argv[0]);
   }
-  saola::cli::Actions actions;
-  actions.serve = saola::serve;
-  actions.import_app = saola::backend::check_import;
-  actions.check_certificates = saola::check_certificates;
-  actions.check_access_format = saola::check_access_format;
-  return saola::cli::run_command_line(
-      saola::cli::Invocation::from_process(argc, argv, std::cout, std::cerr), actions);
+  return saola::run_main_process(argc, argv);
 }

@@ -71,9 +71,19 @@ void add_file_options(CLI::App& command, FileOptions& options) {
 }
 
 int serve(const FileOptions& options, const Invocation& invocation, const Actions& actions) {
-  const auto config = load(options, invocation);
+  std::optional<config::Config> config;
+  if (actions.resume) {
+    auto served = actions.resume();
+    if (served) {
+      config = *std::move(served);
+    } else {
+      *invocation.err << "saola: " << served.error().message << '\n';
+    }
+  } else {
+    config = load(options, invocation);
+    if (config) print_warnings(*invocation.err, *config);
+  }
   if (!config) return kExitConfiguration;
-  print_warnings(*invocation.err, *config);
   return actions.serve(*config, [&options, &invocation]() -> Result<config::Config> {
     std::ostringstream problems;
     Invocation again = invocation;

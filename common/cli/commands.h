@@ -34,6 +34,9 @@ using LoadAgain = std::function<Result<config::Config>()>;
 
 // What main() brings from the other sides.
 struct Actions {
+  // Set when this process goes on with a service after an upgrade that failed: the configuration
+  // that it serves with, whatever the file and the flags say now.
+  std::function<Result<config::Config>()> resume;
   // Runs until stopped; returns the exit code.
   std::function<int(const config::Config&, const LoadAgain& load)> serve;
   // Loads the apps as a worker would and prints what is wrong; kExitOk or kExitApplication.

@@ -86,6 +86,10 @@ int follow_upgrade(ControlClient& client, const std::string& path, const Invocat
     if (!again) continue;
     const auto answer = again->ask(ipc::StatusRequest{});
     if (!answer || !answer->status || !answer->status->ready) continue;
+    // The new program has loaded nothing again yet; the old one that came back says why.
+    if (const auto& load = answer->status->last_reload; load && !load->succeeded) {
+      return tell_failure(Error{load->message, 0}, "upgrade", invocation);
+    }
     *invocation.out << fmt::format("saola {} serves (pid {})\n",
                                    terminal_line(answer->status->version), answer->status->pid);
     return kExitOk;

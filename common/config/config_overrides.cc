@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::string_view kPrefix = "SAOLA_";
 // Set by the processes for each other; names the file on the command line's behalf.
-constexpr std::array<std::string_view, 2> kNoSettings{"SAOLA_ROLE", "SAOLA_CONFIG"};
+constexpr std::array<std::string_view, 3> kNoSettings{"SAOLA_ROLE", "SAOLA_CONFIG",
+                                                      "SAOLA_UPGRADE"};
 
 using Message = std::optional<std::string>;
 

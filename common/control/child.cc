@@ -82,6 +82,20 @@ void Child::send_kill() {
   launcher_.send_signal(pid_, SIGKILL);
 }
 
+Result<void> Child::adopt(pid_t pid, UniqueFd control, bool ready, Origin origin) {
+  auto adopted = launcher_.adopt(pid, [this](int status) { exited(status); });
+  if (!adopted) return adopted;
+  pid_ = pid;
+  foreign_ = origin == Origin::kForeign;
+  channel_ = ipc::ControlChannel(std::move(control));
+  channel_open_ = true;
+  watcher_ = std::make_unique<IoWatcher>(loop_, channel_.fd(), on_channel, this);
+  if (ready) lifecycle_.on_ready(loop_.now());
+  if (!foreign_) watch();
+  arm();
+  return {};
+}
+
 void Child::send(const ipc::ControlMessage& message, const std::vector<int>& fds) {
   if (!channel_open_) return;
   const auto sent = channel_.send(ipc::to_json(message), fds);
@@ -94,8 +108,9 @@ void Child::retire(Clock::time_point deadline) {
   carry_out(lifecycle_.retire(loop_.now(), deadline));
 }
 
-void Child::drain(Clock::time_point deadline) {
+void Child::drain(Clock::time_point deadline, std::chrono::milliseconds idle) {
   drain_deadline_ = deadline;
+  drain_idle_ = idle;
   carry_out(lifecycle_.drain(loop_.now(), deadline + kDrainSlack));
 }
 
@@ -120,8 +135,11 @@ void Child::carry_out(WorkerAction action) {
       break;
     case WorkerAction::kSendDrain: {
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(drain_deadline_ - loop_.now());
-      send(ipc::Drain{static_cast<std::uint32_t>(
-          std::clamp<std::chrono::milliseconds::rep>(left.count(), 0, 0xffffffff))});
+      const auto limited = [](std::chrono::milliseconds time) {
+        return static_cast<std::uint32_t>(
+            std::clamp<std::chrono::milliseconds::rep>(time.count(), 0, 0xffffffff));
+      };
+      send(ipc::Drain{limited(left), limited(drain_idle_)});
       break;
     }
     case WorkerAction::kSendStop:
@@ -182,6 +200,7 @@ void Child::read_all() {
 void Child::take(const ipc::ControlChannel::Received& received) {
   auto message = ipc::parse_control_message(received.text);
   if (!message) {
+    if (foreign_) return;
     return channel_failed(LogLevel::kWarning, "sent nonsense: " + message.error().message);
   }
   // Who was to fork it may say in its place why there is no process.

@@ -50,6 +50,15 @@ class Child final : public Deletable {
   // before, or it must be killed, it was never there, and its exit is told with kNeverBorn.
   Result<UniqueFd> expect();
 
+  // Instead of launch(): a process that an earlier image of this supervisor started; `control` is
+  // our end of its channel. Fails if it has gone.
+  //   kOurs      this binary started it: it is spoken with as if nothing had happened
+  //   kForeign   another binary did: nothing that it says is taken from the channel before it is
+  //              told to go (whoever started it may come back and read it), and what is not
+  //              understood then is passed over
+  enum class Origin : std::uint8_t { kOurs, kForeign };
+  Result<void> adopt(pid_t pid, UniqueFd control, bool ready, Origin origin);
+
   void send(const ipc::ControlMessage& message, const std::vector<int>& fds = {});
 
   // The edge sends it nothing more; call drain() when it is idle. At `deadline` it is drained by
@@ -57,7 +66,8 @@ class Child final : public Deletable {
   void retire(Clock::time_point deadline);
   // The child is told to finish by `deadline`; what it says then may take kDrainSlack more to
   // arrive.
-  void drain(Clock::time_point deadline);
+  // `idle`: see ipc::Drain; for an edge beside which another one serves.
+  void drain(Clock::time_point deadline, std::chrono::milliseconds idle = {});
   void stop(Clock::duration grace = WorkerLifecycle::kStopGrace);
   // Something that it cannot live on with happened to it: see WorkerLifecycle::give_up().
   void give_up(const std::string& why, Clock::duration grace);
@@ -68,6 +78,7 @@ class Child final : public Deletable {
   const std::string& name() const { return name_; }
   pid_t pid() const { return pid_; }  // -1: expected
   bool born() const { return pid_ > 0; }
+  int control_fd() const { return channel_.fd(); }  // stays the child's
   Clock::time_point started_at() const { return started_at_; }
 
  private:
@@ -97,9 +108,11 @@ class Child final : public Deletable {
   std::unique_ptr<IoWatcher> watcher_;
   Timer timer_;
   Clock::time_point drain_deadline_{};
+  std::chrono::milliseconds drain_idle_{};
   bool channel_open_ = false;
   bool started_ = false;    // launched or expected
   bool forgotten_ = false;  // never born: the timer tells the exit
+  bool foreign_ = false;
 };
 
 }  // namespace saola::control

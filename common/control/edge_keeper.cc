@@ -1,5 +1,6 @@
 #include "common/control/edge_keeper.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <utility>
@@ -54,6 +55,25 @@ void EdgeKeeper::start() {
   }
   const auto fds = descriptors(*generation_, scoreboard_);
   child_->send(ipc::EdgeInit{generation_->logs.access.valid(), listener_count(*generation_)}, fds);
+}
+
+bool EdgeKeeper::adopt(const UpgradeState::Process& left) {
+  child_ = std::make_unique<Child>(loop_, launcher_, log_, static_cast<Child::Owner&>(*this),
+                                   "edge", kBootTimeout);
+  UniqueFd control(::fcntl(left.control, F_DUPFD_CLOEXEC, 3));
+  ever_ready_ = true;
+  if (control && child_->adopt(left.pid, std::move(control), left.ready, Child::Origin::kOurs)) {
+    return true;
+  }
+  child_.reset();
+  log_.error("the edge (pid {}) has gone; a new one starts", left.pid);
+  return false;
+}
+
+std::optional<UpgradeState::Process> EdgeKeeper::process() const {
+  if (child_ == nullptr) return std::nullopt;
+  return UpgradeState::Process{child_->pid(), child_->control_fd(), child_->name(), true,
+                               child_->lifecycle().state() == WorkerState::kReady};
 }
 
 void EdgeKeeper::launch_failed(const std::string& reason) {

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/control/child.h"
 #include "common/control/generation.h"
 #include "common/control/restart_policy.h"
+#include "common/control/upgrade_state.h"
 
 namespace saola::control {
 
@@ -46,6 +48,10 @@ class EdgeKeeper final : private Child::Owner {
              std::shared_ptr<const Generation> generation, Observer& observer);
 
   void start();
+  // Instead of start(): the edge that an earlier image of this process left; false: it has gone.
+  bool adopt(const UpgradeState::Process& left);
+  // What the next image is to know of it.
+  std::optional<UpgradeState::Process> process() const;
   // Messages about workers; dropped when there is no edge (it will be told of new ones).
   void add_worker(const ipc::WorkerAdd& worker, int wire, int claims);
   void drain_worker(std::uint32_t worker_id);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include "common/core/result.h"
 #include "common/core/unique_fd.h"
@@ -19,11 +20,17 @@ class InstanceLock {
   // file could not be made.
   static Result<InstanceLock> acquire(const std::string& path);
 
+  // A lock that an earlier image of this process acquired.
+  static InstanceLock adopt(std::string path, UniqueFd file) {
+    return InstanceLock(std::move(path), std::move(file));
+  }
+
   InstanceLock(InstanceLock&& other) noexcept;
   InstanceLock& operator=(InstanceLock&& other) noexcept;
   ~InstanceLock();
 
   const std::string& path() const { return path_; }
+  int fd() const { return file_.get(); }
 
  private:
   InstanceLock(std::string path, UniqueFd file) : path_(std::move(path)), file_(std::move(file)) {}

@@ -1,5 +1,6 @@
-// Launcher: starts child processes, takes in those that a child forked, and says when they have
-// ended. The real one is ProcessLauncher; tests have one that starts nothing.
+// Launcher: starts child processes, takes in those that a child forked or that another image of this
+// process started, and says when they have ended. The real one is ProcessLauncher; tests have one
+// that starts nothing.
 #pragma once
 
 #include <sys/types.h>
@@ -27,7 +28,7 @@ class Launcher {
 
   virtual ~Launcher() = default;
   virtual Result<pid_t> launch(const LaunchRequest& request, ExitCallback on_exit) = 0;
-  // A process that a child forked. Fails if it is no child of this process (any more): whoever
+  // A child that launch() did not start. Fails if it is no child of this process (any more): whoever
   // names the pid is not trusted.
   virtual Result<void> adopt(pid_t pid, ExitCallback on_exit) = 0;
   // Only for a pid of launch() or adopt() whose exit was not reported yet.

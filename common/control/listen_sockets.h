@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/config/config.h"
@@ -47,6 +48,13 @@ class ListenSockets {
   static Result<ListenSockets, std::vector<std::string>> open(
       const config::Config& config, const Credentials& owner,
       const ListenSockets* before = nullptr);
+
+  // Those of an earlier image of this process; `shown` is not known yet.
+  static ListenSockets adopt(std::vector<std::shared_ptr<Socket>> sockets) {
+    ListenSockets adopted;
+    adopted.sockets_ = std::move(sockets);
+    return adopted;
+  }
 
   const std::vector<std::shared_ptr<Socket>>& sockets() const { return sockets_; }
   // At the end of service: closes what nobody else uses, inherited descriptors (fd:N) too; these

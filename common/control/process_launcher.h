@@ -1,4 +1,5 @@
-// ProcessLauncher: children as new images of the running binary. The only file that forks.
+// ProcessLauncher: children as new images of the running binary. The only file that forks
+// (binary_check.cc spawns).
 //
 // A child is forked and at once executes the descriptor of the binary that was opened at start, so
 // it shares no canary and no address layout with the supervisor or its siblings, and a package

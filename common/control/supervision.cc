@@ -36,7 +36,8 @@ Supervision::Supervision(EventLoop& loop, Launcher& launcher, const Logger& log,
       last_generation_(generation_->number),
       timer_(loop, on_timer, this),
       reload_timer_(loop, on_reload_timer, this),
-      next_reload_timer_(loop, on_next_reload, this) {}
+      next_reload_timer_(loop, on_next_reload, this),
+      gone_timer_(loop, on_predecessors_gone, this) {}
 
 Supervision::~Supervision() = default;
 
@@ -84,6 +85,7 @@ void Supervision::all_ready(WorkerPool& pool) {
             pool.describe());
   host_.serving(pool.describe());
   follow_the_load();
+  end_takeover(std::max(server().graceful_timeout, server().stream_drain_timeout));
 }
 
 void Supervision::edge_failed(const std::string& reason, bool its_words) {
@@ -101,6 +103,7 @@ void Supervision::fail_start(int exit_code, const std::string& problem) {
   if (phase_ != Phase::kStarting) return;
   report_.problem(problem);
   exit_code_ = exit_code;
+  if (taking_over_) start_problem_ = problem;
   stop_at_once(kFailedStartGrace);
 }
 
@@ -135,6 +138,13 @@ void Supervision::worker_overdue(std::uint32_t worker_id, const std::string& rea
 // --- going down ----------------------------------------------------------------------------------
 
 void Supervision::begin_stop(const std::string& why) {
+  if (!start_problem_.empty()) {
+    // This image has failed and ends; now those that were to serve on end too.
+    log_.info("{}: stopping gracefully, within {:.0f} s", why, seconds(server().graceful_timeout));
+    exit_code_ = 0;
+    host_.stopping(server().graceful_timeout + 2 * kLastGrace);
+    return end_takeover(server().graceful_timeout);
+  }
   if (phase_ >= Phase::kWaiting) {
     if (phase_ != Phase::kStopping) log_.warning("{}: stopping at once", why);
     return stop_at_once(kAtOnceGrace);
@@ -168,6 +178,8 @@ void Supervision::drain_now() {
   phase_ = Phase::kDraining;
   graceful_deadline_ = loop_.now() + grace;
   edge_.drain(grace);
+  if (predecessors_) predecessors_->leave(grace, {});
+  end_takeover(grace);
   // Our copies: once the edge has closed its own, clients are refused instead of waiting in a queue
   // that nobody serves.
   generation_->sockets.close();
@@ -191,6 +203,11 @@ void Supervision::stop_at_once(Clock::duration grace) {
   ready_ = false;
   timer_.cancel();
   edge_.stop(grace);
+  // Those of the image before serve on if it is this one that failed.
+  if (start_problem_.empty()) {
+    end_takeover(grace);
+    if (predecessors_) predecessors_->stop(grace);
+  }
   for (WorkerPool* pool : pools()) pool->stop_all(grace);
 }
 
@@ -215,6 +232,7 @@ void Supervision::finish_if_done() {
   if (!edge_gone_ || !pool_->empty() || !old_pools_.empty() || phase_ < Phase::kLeaving || done_) {
     return;
   }
+  if (predecessors_ && start_problem_.empty()) return;
   done_ = true;
   log_.info("stopped");
   loop_.stop();
@@ -296,8 +314,6 @@ void Supervision::on_stack_timer(void* self) {
                          dump.missing.size(), dump.asked)));
   }
 }
-
-void Supervision::upgrade(Done done) { done(fail("not available in this version")); }
 
 void Supervision::inspect(Report done) {
   if (edge_.pid() == 0) return done(fail("there is no edge at this moment"));

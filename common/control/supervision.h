@@ -29,6 +29,7 @@
 #include "common/control/control_commands.h"
 #include "common/control/edge_keeper.h"
 #include "common/control/generation.h"
+#include "common/control/predecessors.h"
 #include "common/control/scale_policy.h"
 #include "common/control/start_report.h"
 #include "common/control/worker_pool.h"
@@ -50,6 +51,13 @@ class SupervisionHost {
   virtual void serving(const std::string& what) = 0;
   virtual void reloading() = 0;
   virtual void stopping(Clock::duration at_most) = 0;
+  // Asks the binary that is installed now whether it can take over (BinaryCheck).
+  virtual void check_binary(UpgradeState state,
+                            std::function<void(Result<UniqueFd> binary)> done) = 0;
+  // Executes it in this process; returns only if that fails.
+  virtual Error become(const UniqueFd& binary, UpgradeState state) = 0;
+  // The image before this one will not come back.
+  virtual void taken_over() = 0;
 };
 
 class Supervision final : public ControlCommands,
@@ -75,6 +83,14 @@ class Supervision final : public ControlCommands,
 
   // Starts the edge; what follows happens in the loop.
   void start() { edge_.start(); }
+  // Before start(): processes of another image serve until this one is ready, then drain. If this
+  // one cannot get ready, run() returns with start_problem(), and they serve on.
+  void take_over(const UpgradeState& state);
+  // Instead of start(): goes on with the edge and the workers that are there.
+  void resume(const UpgradeState& state);
+  // Not empty: the takeover failed.
+  const std::string& start_problem() const { return start_problem_; }
+
   // Runs the loop until every child has ended after begin_stop() or a failed start. Returns the
   // exit code.
   int run();
@@ -141,6 +157,13 @@ class Supervision final : public ControlCommands,
   static void on_timer(void* self);
   static void on_stack_timer(void* self);
 
+  // supervision_upgrade.cc
+  std::string give_way(Result<UniqueFd> binary);
+  UpgradeState left_behind() const;
+  void watch_predecessors(const std::vector<UpgradeState::Process>& processes);
+  void end_takeover(Clock::duration grace);
+  static void on_predecessors_gone(void* self);
+
   // supervision_reload.cc
   void probe_or_commit();
   void commit();
@@ -179,14 +202,19 @@ class Supervision final : public ControlCommands,
   std::vector<Done> next_reload_;   // asked for while one was under way: another follows it
   std::optional<std::pair<Clock::time_point, Result<std::string>>> last_reload_;
   std::uint32_t last_generation_;
+  std::unique_ptr<Predecessors> predecessors_;  // of another image
+  std::string start_problem_;
   Timer timer_;         // drain_delay
   Timer reload_timer_;  // of the step that a reload is at
   Timer next_reload_timer_;
+  Timer gone_timer_;  // the predecessors are
   Phase phase_ = Phase::kStarting;
   Clock::time_point graceful_deadline_{};
   int exit_code_ = 0;
   bool ready_ = false;
   bool shown_ = false;
+  bool taking_over_ = false;  // this image is not ready, and the one before may come back
+  bool upgrading_ = false;    // the new binary is being asked
   bool edge_gone_ = false;
   bool done_ = false;
 };

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/config/paths.h"
+#include "common/control/binary_check.h"
 #include "common/control/control_socket.h"
 #include "common/control/cpu_quota.h"
 #include "common/control/credentials.h"
@@ -102,7 +103,12 @@ class Supervisor final : private SupervisionHost {
         sink_(logs_.error.get()),
         log_(sink_, "supervisor", options.config.log.level),
         report_(log_, options.config.log.error == "-"),
-        manager_(log_, ServiceManager::Environment::of_process()) {}
+        manager_(log_, ServiceManager::Environment::of_process()),
+        handover_(options.handover),
+        binary_path_(
+            handover_ != nullptr
+                ? handover_->state().binary_path
+                : find_installed_binary(options.arguments.empty() ? "" : options.arguments[0])) {}
 
   int run(std::uint64_t descriptors) {
     log_.info("saola {} starts (pid {}, {} processors, {} descriptors)", SAOLA_VERSION, ::getpid(),
@@ -110,19 +116,19 @@ class Supervisor final : private SupervisionHost {
     const config::Config& config = options_.config;
     auto binary = ProcessLauncher::open_running_binary();
     if (!binary) return failed(kExitFailed, binary.error().message);
+    auto this_binary = ProcessLauncher::open_running_binary();
+    if (!this_binary) return failed(kExitFailed, this_binary.error().message);
+    this_binary_ = *std::move(this_binary);
     auto credentials = resolve_credentials(config.server.user, config.server.group);
     if (!credentials) return failed(kExitConfig, credentials.error().message);
     credentials_ = *credentials;
     if (::geteuid() == 0 && !credentials_.change) {
       log_.warning("the application runs as root; set [server] user");
     }
+    if (handover_ != nullptr) locks_ = handover_->locks();
     if (auto locked = take_locks(config); !locked) return locked.error();
-    auto first = make_generation(1, config, credentials_, nullptr);
-    if (!first) {
-      for (const auto& problem : first.error().texts) report_.problem(problem);
-      return first.error().configuration ? kExitConfig : kExitFailed;
-    }
-    (*first)->logs = std::move(logs_);
+    auto first = first_generation();
+    if (!first) return first.error();
     committed(**first);
     for (const auto& warning : (*first)->warnings) log_.warning("{}", warning);
     auto scoreboard = make_scoreboard();
@@ -130,18 +136,82 @@ class Supervisor final : private SupervisionHost {
 
     EventLoop loop;
     ProcessLauncher launcher(loop, *std::move(binary), credentials_);
+    upgrade_.emplace(loop, launcher);
     Supervision supervision(loop, launcher, log_, report_, scoreboard_file_, *scoreboard,
                             *std::move(first), *this);
     const auto watchers = watch_signals(loop, supervision);
     Company company(loop, log_, supervision, config, manager_);
-    supervision.start();
-    return supervision.run();
+    begin(supervision);
+    const int exit_code = supervision.run();
+    if (!supervision.start_problem().empty()) failure_ = supervision.start_problem();
+    upgrade_.reset();
+    return exit_code;
   }
 
+  // What the image before is told when this one could not take over.
+  const std::string& failure() const { return failure_; }
+
  private:
-  int failed(int exit_code, const std::string& problem) const {
+  int failed(int exit_code, const std::string& problem) {
     report_.problem(problem);
+    failure_ += problem + "\n";
     return exit_code;
+  }
+
+  bool resumes() const { return handover_ != nullptr && handover_->resumes(); }
+
+  void begin(Supervision& supervision) {
+    if (resumes()) {
+      log_.write_block(LogLevel::kError,
+                       "the upgrade failed, the old binary goes on: " + handover_->state().failure);
+      supervision.resume(handover_->state());
+      taken_over();
+    } else {
+      if (handover_ != nullptr) supervision.take_over(handover_->state());
+      supervision.start();
+    }
+    if (handover_ != nullptr) Handover::accept_signals();
+  }
+
+  Started<std::shared_ptr<Generation>> first_generation() {
+    if (resumes()) {
+      auto left = handover_->generation(credentials_);
+      if (!left) return Unexpected{failed(kExitFailed, left.error().message)};
+      return *std::move(left);
+    }
+    std::uint32_t number = 1;
+    if (handover_ != nullptr) {
+      number = handover_->state().last_generation + 1;
+      before_.sockets = handover_->listeners();
+    }
+    auto first = make_generation(number, options_.config, credentials_, &before_);
+    if (!first) {
+      for (const auto& problem : first.error().texts) failed(kExitFailed, problem);
+      return Unexpected{first.error().configuration ? kExitConfig : kExitFailed};
+    }
+    (*first)->logs = std::move(logs_);
+    return *std::move(first);
+  }
+
+  void check_binary(UpgradeState state,
+                    std::function<void(Result<UniqueFd> binary)> done) override {
+    upgrade_->check(complete(std::move(state)), options_.arguments, std::move(done));
+  }
+
+  Error become(const UniqueFd& binary, UpgradeState state) override {
+    return hand_over(binary, options_.arguments, complete(std::move(state)));
+  }
+
+  void taken_over() override {
+    before_.sockets.close();
+    if (handover_ != nullptr) handover_->settle();
+  }
+
+  UpgradeState complete(UpgradeState state) const {
+    state.binary_path = binary_path_;
+    state.binary = this_binary_.get();
+    for (const auto& lock : locks_) state.locks.push_back({lock.path(), lock.fd()});
+    return state;
   }
 
   // A pid file that was asked for must be there; the one in runtime_dir is a convenience.
@@ -175,7 +245,7 @@ class Supervisor final : private SupervisionHost {
   }
 
   Started<ipc::Scoreboard> make_scoreboard() {
-    auto file = ipc::Scoreboard::create_file();
+    auto file = resumes() ? handover_->scoreboard() : ipc::Scoreboard::create_file();
     if (!file) return Unexpected{failed(kExitFailed, file.error().message)};
     scoreboard_file_ = *std::move(file);
     auto scoreboard = ipc::Scoreboard::map(scoreboard_file_);
@@ -205,8 +275,11 @@ class Supervisor final : private SupervisionHost {
         log_.error("SIGUSR1: the logs stay as they are: {}", reopened.error().message);
       }
     });
-    on(SIGUSR2,
-       [this] { log_.warning("SIGUSR2: binary upgrade is not available in this version"); });
+    on(SIGUSR2, [this, &supervision] {
+      supervision.upgrade([this](const Result<std::string>& outcome) {
+        if (!outcome) log_.info("SIGUSR2: not upgraded");
+      });
+    });
     on(SIGTTIN, [&supervision] { supervision.scale_by(1); });
     on(SIGTTOU, [&supervision] { supervision.scale_by(-1); });
     on(SIGWINCH, [] {});
@@ -265,6 +338,13 @@ class Supervisor final : private SupervisionHost {
   StartReport report_;
   ServiceManager manager_;
   std::vector<InstanceLock> locks_;
+  // Upgrades (upgrade_handover.h).
+  Handover* const handover_;
+  const std::string binary_path_;
+  UniqueFd this_binary_;
+  Generation before_;  // the sockets of the image before, as long as it may come back
+  std::optional<BinaryCheck> upgrade_;
+  std::string failure_;
 };
 
 }  // namespace
@@ -284,7 +364,12 @@ int run_supervisor(const SupervisorOptions& options) {
     return kExitConfig;
   }
   Supervisor supervisor(options, *std::move(logs));
-  return supervisor.run(descriptors);
+  const int exit_code = supervisor.run(descriptors);
+  // The locks and the sockets of the image before are still held: it finds everything in its place.
+  if (options.handover != nullptr && options.handover->may_give_back()) {
+    return options.handover->give_back(options.arguments, supervisor.failure(), exit_code);
+  }
+  return exit_code;
 }
 
 }  // namespace saola::control

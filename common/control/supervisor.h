@@ -3,8 +3,11 @@
 #pragma once
 
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "common/config/config.h"
+#include "common/control/upgrade_handover.h"
 #include "common/core/result.h"
 
 namespace saola::control {
@@ -13,6 +16,11 @@ struct SupervisorOptions {
   config::Config config;
   // The configuration as it is now, for a reload; an error has all problems, one per line.
   std::function<Result<config::Config>()> load;
+  // Of this process, argv[0] too; an upgrade starts the next binary with them.
+  std::vector<std::string> arguments;
+  // From the image before; null: an ordinary start. Settled when it returns with a service that
+  // was taken over; outlives the call.
+  Handover* handover = nullptr;
 };
 
 // Runs until told to stop. Returns the process's exit code (docs/signals.md): 0, 1, 3 or 4.

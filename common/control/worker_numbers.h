@@ -22,6 +22,11 @@ class WorkerNumbers {
     *free = true;
     return static_cast<std::uint32_t>(free - taken_.begin());
   }
+  // This one; false: it is taken, or there is no such slot.
+  bool take_slot(std::uint32_t slot) {
+    if (slot >= taken_.size() || taken_[slot]) return false;
+    return taken_[slot] = true;
+  }
   void give_back_slot(std::uint32_t slot) { taken_.at(slot) = false; }
 
   // For a supervisor that takes over from another: ids up to this one have been used.

@@ -24,6 +24,7 @@
 
 #include "common/control/control_commands.h"
 #include "common/control/restart_policy.h"
+#include "common/control/upgrade_state.h"
 #include "common/control/worker_process.h"
 
 namespace saola::control {
@@ -71,6 +72,11 @@ class WorkerPool final : public Deletable, private Child::Owner, private ZygoteK
 
   // Starts what is not running. Serving: call when the edge is ready.
   void start();
+  // Serving, before start(): workers that an earlier image of this process left. Returns the ids of
+  // those that have gone since.
+  std::vector<std::uint32_t> adopt(const UpgradeState& state);
+  // What the next image is to know of the workers.
+  void leave_to(UpgradeState& state) const;
   // The edge has been told to dispatch to these workers.
   void serve();
   // The edge has died, and a new one is there: every worker is joined to it.

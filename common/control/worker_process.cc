@@ -1,5 +1,6 @@
 #include "common/control/worker_process.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
 
@@ -77,6 +78,34 @@ Result<void> WorkerProcess::start(const std::string& title, ZygoteKeeper* zygote
   if (!theirs) return Unexpected{theirs.error()};
   zygote->fork(title, theirs->get());
   return {};
+}
+
+Result<std::unique_ptr<WorkerProcess>> WorkerProcess::adopt(const WorkerGround& ground,
+                                                            const Generation& generation,
+                                                            const UpgradeState::Worker& left,
+                                                            int control, Child::Owner& owner) {
+  if (!ground.numbers.take_slot(left.scoreboard_slot)) return fail("its slot is taken");
+  const config::App& settings = generation.config.apps.at(left.app);
+  std::unique_ptr<WorkerProcess> worker(new WorkerProcess(ground, left.scoreboard_slot));
+  worker->id_ = left.id;
+  worker->claim_slots_ = claim_slots(settings);
+  worker->policy = RecyclePolicy(settings, random_share());
+  worker->child_ = std::make_unique<Child>(ground.loop, ground.launcher, ground.log, owner,
+                                           fmt::format("worker {} {}", left.app, left.id),
+                                           settings.boot_timeout);
+  UniqueFd channel(::fcntl(control, F_DUPFD_CLOEXEC, 3));
+  if (!channel) return Unexpected{system_error("its control channel", errno)};
+  auto adopted = worker->child_->adopt(left.pid, std::move(channel), true, Child::Origin::kOurs);
+  if (!adopted) {
+    worker->mark_exited();
+    return Unexpected{std::move(adopted).error()};
+  }
+  worker->facts_ = {left.id, generation.number, static_cast<std::uint32_t>(left.pid),
+                    left.scoreboard_slot, left.app};
+  ipc::Ready ready;
+  ready.interface = left.interface;
+  worker->set_ready(ready, left.slots);
+  return worker;
 }
 
 WorkerProcess::~WorkerProcess() { ground_.numbers.give_back_slot(slot_); }

@@ -9,6 +9,7 @@
 #include "common/control/generation.h"
 #include "common/control/oom_watch.h"
 #include "common/control/recycle_policy.h"
+#include "common/control/upgrade_state.h"
 #include "common/control/worker_numbers.h"
 #include "common/control/zygote_keeper.h"
 #include "common/ipc/scoreboard.h"
@@ -34,6 +35,12 @@ class WorkerProcess final : public Deletable {
                                                        const Generation& generation,
                                                        const std::string& app, Child::Owner& owner,
                                                        ZygoteKeeper* zygote);
+  // One that runs, serves, and that the edge knows; an earlier image of this process started it.
+  // Duplicates `control`.
+  static Result<std::unique_ptr<WorkerProcess>> adopt(const WorkerGround& ground,
+                                                      const Generation& generation,
+                                                      const UpgradeState::Worker& left, int control,
+                                                      Child::Owner& owner);
   ~WorkerProcess() override;
 
   std::uint32_t id() const { return id_; }

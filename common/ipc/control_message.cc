@@ -140,8 +140,14 @@ void get(const json& in, WorkerRemove& m) { m.worker_id = number(in, "worker_id"
 void put(json& out, const WorkerIdle& m) { out["worker_id"] = m.worker_id; }
 void get(const json& in, WorkerIdle& m) { m.worker_id = number(in, "worker_id"); }
 
-void put(json& out, const Drain& m) { out["timeout_ms"] = m.timeout_ms; }
-void get(const json& in, Drain& m) { m.timeout_ms = number(in, "timeout_ms"); }
+void put(json& out, const Drain& m) {
+  out["timeout_ms"] = m.timeout_ms;
+  out["idle_ms"] = m.idle_ms;
+}
+void get(const json& in, Drain& m) {
+  m.timeout_ms = number(in, "timeout_ms");
+  if (in.contains("idle_ms")) m.idle_ms = number(in, "idle_ms");
+}
 
 void put(json&, const Stop&) {}
 void get(const json&, Stop&) {}

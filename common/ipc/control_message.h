@@ -67,8 +67,13 @@ struct WorkerDrain {
 struct WorkerRemove {
   std::uint32_t worker_id = 0;
 };
+// Drain, Stop and Drained are also spoken between a supervisor and the processes of another version
+// (common/control/upgrade_state.h): fields may be added, none changes its meaning.
 struct Drain {
   std::uint32_t timeout_ms = 0;
+  // Edge: connections that wait for a request may bring one for so long; it is answered, and the
+  // connection closed. 0: they are closed at once. Somebody else accepts meanwhile.
+  std::uint32_t idle_ms = 0;
 };
 struct Stop {};
 struct ReopenLogs {  // fds: [0] error log, [1] access log if has_access_log (edge only)

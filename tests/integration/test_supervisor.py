@@ -347,14 +347,6 @@ def test_a_stop_while_the_app_is_imported_waits_for_nothing(saola):
     assert server.stop(deadline=10) == 0
 
 
-@pytest.mark.parametrize("name", ["SIGUSR2"])
-def test_signals_of_later_versions_are_logged_and_harm_nothing(saola, name):
-    server = saola()
-    processes.kill(server.pid, getattr(signal, name))
-    server.wait_log(f"{name}: .* is not available in this version")
-    assert server.get().status == 200
-
-
 def test_winch_means_nothing(saola):
     server = saola()
     processes.kill(server.pid, signal.SIGWINCH)

@@ -92,7 +92,12 @@ class FakeLauncher final : public control::Launcher {
     children.push_back(std::make_unique<FakeChild>(pid, request, std::move(on_exit)));
     return pid;
   }
+  // The test says who is there to be adopted.
   Result<void> adopt(pid_t pid, ExitCallback on_exit) override {
+    if (const auto orphan = orphans.find(pid); orphan != orphans.end()) {
+      orphan->second = std::move(on_exit);
+      return {};
+    }
     const bool known = adoptable.erase(pid) > 0;
     if (!known) return fail("process " + std::to_string(pid) + " is no child of the supervisor");
     adopted[pid] = std::move(on_exit);
@@ -118,6 +123,7 @@ class FakeLauncher final : public control::Launcher {
   std::set<pid_t> adoptable;  // what zygotes are said to have forked
   std::map<pid_t, ExitCallback> adopted;
   std::vector<std::pair<pid_t, int>> signals_to_adopted;
+  std::map<pid_t, ExitCallback> orphans;  // left by another image; the test ends them
   int fail_next = 0;
 };
 

@@ -101,6 +101,11 @@ class SupervisionTest : public testing::Test, private SupervisionHost {
   Result<config::Config> next_config_ = fail("no reload was expected");
   std::vector<std::uint32_t> committed_;
   std::string manager_;  // what the service manager was told
+  // Upgrades: the answer that is waited for, what was left to the next image, how often the one
+  // before was let go.
+  std::function<void(Result<UniqueFd>)> asked_;
+  std::optional<UpgradeState> left_;
+  int taken_over_ = 0;
 
   EventLoop loop_;
   test::FakeLauncher launcher_;
@@ -122,6 +127,14 @@ class SupervisionTest : public testing::Test, private SupervisionHost {
   void serving(const std::string&) override { manager_ += "serving "; }
   void reloading() override { manager_ += "reloading "; }
   void stopping(Clock::duration) override { manager_ += "stopping "; }
+  void check_binary(UpgradeState, std::function<void(Result<UniqueFd>)> done) override {
+    asked_ = std::move(done);
+  }
+  Error become(const UniqueFd&, UpgradeState state) override {
+    left_ = std::move(state);
+    return Error{"exec: refused by the test"};
+  }
+  void taken_over() override { ++taken_over_; }
 };
 
 }  // namespace saola::control

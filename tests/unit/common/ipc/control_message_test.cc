@@ -73,6 +73,7 @@ TEST(ControlMessage, EveryMessageComesBackAsItWas) {
   EXPECT_EQ(there_and_back(WorkerRemove{8}).worker_id, 8U);
   EXPECT_EQ(there_and_back(WorkerIdle{9}).worker_id, 9U);
   EXPECT_EQ(there_and_back(Drain{0xffffffff}).timeout_ms, 0xffffffffU);
+  EXPECT_EQ(there_and_back(Drain{1, 2000}).idle_ms, 2000U);
   EXPECT_TRUE(there_and_back(ReopenLogs{true}).has_access_log);
   there_and_back(Stop{});
   there_and_back(Drained{});
