@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from support import processes
 from support.load import Load
 from support.server import binary
-from support.waiting import wait_for
+from support.waiting import DEADLINE, wait_for
 
 APP = """
 import os
@@ -296,3 +297,26 @@ def test_drop_in_mode_is_upgraded_with_its_flags(installed, saola):
     server.wait_log("from before the upgrade have ended")
     assert not set(before) & {server.edge(), *server.wait_workers(2)}
     assert server.get().status == 200
+
+
+def test_the_command_waits_for_the_outcome_and_tells_it(installed, saola):
+    socket = Path(saola.directory()) / "control.sock"
+    it = installed(config={"server": {"control_socket": str(socket)}})
+
+    def upgrade():
+        it.server.note_processes()
+        return subprocess.run([binary(), "upgrade", "--socket", str(socket)], capture_output=True,
+                              text=True, timeout=DEADLINE)
+
+    done = upgrade()
+    assert done.returncode == 0, done.stderr
+    assert f"serves (pid {it.server.pid})" in done.stdout
+    it.server.wait_log("from before the upgrade have ended")
+    (it.apps / "versioned.py").write_text("raise RuntimeError('no database')\n")
+    done = upgrade()
+    assert done.returncode == 1
+    assert "RuntimeError: no database" in done.stderr
+    it.path.unlink()
+    done = upgrade()
+    assert done.returncode == 1
+    assert "No such file" in done.stderr
