@@ -18,7 +18,7 @@ struct WorkerLoad {
   std::uint32_t prefetch = 0;     // how many more may be sent ahead while it is lively
   bool accepts = false;           // ready and not draining
   bool stalled = false;           // has unclaimed requests and showed no progress for a while
-  bool lively = false;            // ended a request within the last moments
+  bool lively = false;            // ended a request just now, and that took it no longer
 
   bool has_free_slot() const { return accepts && !stalled && outstanding < slots; }
   bool may_prefetch() const {

@@ -86,7 +86,7 @@ void ResponseStore::start_io() {
   writing_ = tail_.size();
   std::string data;
   data.swap(tail_);
-  file_->write(std::move(data), [this](Result<void> result, std::string back) {
+  file_->write(std::move(data), [this](const Result<void>& result, std::string back) {
     writing_ = 0;
     if (!result) {
       disk_refused_ = true;

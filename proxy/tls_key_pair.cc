@@ -68,7 +68,7 @@ int give_password(char* space, int size, int, void* argument) {
   password->asked = true;
   const int length = static_cast<int>(password->text.size());
   if (length == 0 || length > size) return -1;
-  std::memcpy(space, password->text.data(), password->text.size());
+  std::copy_n(password->text.data(), password->text.size(), space);
   return length;
 }
 

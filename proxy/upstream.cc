@@ -9,9 +9,6 @@ namespace {
 
 using std::chrono::microseconds;
 
-// A worker that ended a request this recently gets requests sent ahead; one that has shown nothing
-// for this long gives its unclaimed ones back.
-constexpr microseconds kMoment{1000};
 // How often the time of running requests is looked at: often enough for the shortest time-out.
 constexpr config::Milliseconds kLongestPeriod{250};
 constexpr config::Milliseconds kShortestPeriod{10};
@@ -119,14 +116,15 @@ void Upstream::check_progress() {
   bool waiting = false;
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     WorkerConnection& worker = *workers_[i];
-    worker.load.lively = now - worker.last_progress < kMoment;
+    const bool progresses = now - worker.last_progress < kMoment;
+    if (!progresses) worker.load.lively = false;
     const auto oldest = worker.oldest_unclaimed();
     if (oldest == Clock::time_point::max()) {
       worker.load.stalled = false;
       continue;
     }
     waiting = true;
-    if (now - oldest < kMoment || worker.load.lively) continue;
+    if (now - oldest < kMoment || progresses) continue;
     // Others may take them only if there is room elsewhere, or the ones that wait are younger.
     const bool already = worker.load.stalled;
     worker.load.stalled = true;

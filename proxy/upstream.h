@@ -19,6 +19,10 @@ namespace saola::proxy {
 
 class Upstream {
  public:
+  // A worker that ends its requests within this time gets some sent ahead; one that has shown
+  // nothing for as long gives its unclaimed ones back.
+  static constexpr std::chrono::microseconds kMoment{1000};
+
   struct Events {
     std::function<void(std::uint32_t worker_id)>
         on_worker_idle;  // a draining worker has nothing left

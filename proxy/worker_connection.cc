@@ -282,8 +282,12 @@ void WorkerConnection::handle_stream(const ipc::Frame& frame) {
   // The slot is free before the exchange hears of it: what it does next may need one.
   if (end) {
     release(slot);
-    last_progress = services_.loop.now();
-    load.lively = true;
+    // How long this one took: since it was sent, or since the one before it ended.
+    const auto now = services_.loop.now();
+    const auto began =
+        exchange != nullptr ? std::max(exchange->sent_at(), last_progress) : last_progress;
+    load.lively = now - began < Upstream::kMoment;
+    last_progress = now;
     load.stalled = false;
     if (exchange != nullptr) exchange->forget_worker();
   }
@@ -337,7 +341,7 @@ void WorkerConnection::fail(std::string reason) {
   broken_ = true;
   load.accepts = false;
   watcher_.watch(0);
-  upstream_.on_worker_broken(*this, reason);
+  upstream_.on_worker_broken(*this, std::move(reason));
 }
 
 void WorkerConnection::fail_all() {

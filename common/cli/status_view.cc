@@ -20,10 +20,10 @@ enum class Align : std::uint8_t { kLeft, kRight };
 // Columns as wide as their widest cell.
 class TextTable {
  public:
-  explicit TextTable(std::vector<std::pair<std::string, Align>> head) {
+  explicit TextTable(const std::vector<std::pair<std::string, Align>>& head) {
     std::vector<std::string> names;
-    for (auto& [name, align] : head) {
-      names.push_back(std::move(name));
+    for (const auto& [name, align] : head) {
+      names.push_back(name);
       aligns_.push_back(align);
     }
     rows_.push_back(std::move(names));

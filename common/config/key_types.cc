@@ -120,27 +120,29 @@ std::optional<std::string> check_route_host(std::string_view text) {
 Key text_key(std::string name, std::string accepts, std::string help, TextCheck check,
              Access<std::string> access) {
   Key key{std::move(name), Form::kText, accepts, std::move(help), {}, {}};
-  key.set = [accepts, check, set = access.set](void* object, const Value& value) -> Complaint {
+  key.set = [accepts = std::move(accepts), check, set = std::move(access.set)](
+                void* object, const Value& value) -> Complaint {
     const auto* string = std::get_if<std::string>(&value);
     if (string == nullptr) return must_be(accepts, value);
     if (Complaint wrong = check_text(accepts, *string, check)) return wrong;
     set(object, *string);
     return std::nullopt;
   };
-  key.get = [get = access.get](const void* object) { return Value(get(object)); };
+  key.get = [get = std::move(access.get)](const void* object) { return Value(get(object)); };
   return key;
 }
 
 Key number_key(std::string name, Range range, std::string help, Access<std::int64_t> access) {
   const std::string accepts = fmt::format("a number from {} to {}", range.min, range.max);
   Key key{std::move(name), Form::kNumber, accepts, std::move(help), {}, {}};
-  key.set = [accepts, range, set = access.set](void* object, const Value& value) -> Complaint {
+  key.set = [accepts, range, set = std::move(access.set)](void* object,
+                                                          const Value& value) -> Complaint {
     const auto* n = std::get_if<std::int64_t>(&value);
     if (n == nullptr || *n < range.min || *n > range.max) return must_be(accepts, value);
     set(object, *n);
     return std::nullopt;
   };
-  key.get = [get = access.get](const void* object) { return Value(get(object)); };
+  key.get = [get = std::move(access.get)](const void* object) { return Value(get(object)); };
   return key;
 }
 
@@ -150,7 +152,8 @@ Key number_of_key(std::string name, std::vector<std::int64_t> numbers, std::stri
   for (const std::int64_t n : numbers) allowed.push_back(fmt::format("{}", n));
   const std::string accepts = alternatives(allowed);
   Key key{std::move(name), Form::kNumber, accepts, std::move(help), {}, {}};
-  key.set = [accepts, numbers, set = access.set](void* object, const Value& value) -> Complaint {
+  key.set = [accepts, numbers = std::move(numbers), set = std::move(access.set)](
+                void* object, const Value& value) -> Complaint {
     const auto* n = std::get_if<std::int64_t>(&value);
     if (n == nullptr || std::find(numbers.begin(), numbers.end(), *n) == numbers.end()) {
       return must_be(accepts, value);
@@ -158,7 +161,7 @@ Key number_of_key(std::string name, std::vector<std::int64_t> numbers, std::stri
     set(object, *n);
     return std::nullopt;
   };
-  key.get = [get = access.get](const void* object) { return Value(get(object)); };
+  key.get = [get = std::move(access.get)](const void* object) { return Value(get(object)); };
   return key;
 }
 
@@ -167,7 +170,7 @@ Key worker_count_key(std::string name, std::string help, Access<Between> access)
   const std::string accepts = fmt::format(
       "\"auto\", a number from 1 to {} or {{ min = A, max = B }} with two such numbers", kMost);
   Key key{std::move(name), Form::kNumber, accepts, std::move(help), {}, {}};
-  key.set = [accepts, set = access.set](void* object, const Value& value) -> Complaint {
+  key.set = [accepts, set = std::move(access.set)](void* object, const Value& value) -> Complaint {
     Between count{0, 0};  // "auto"
     if (const auto* n = std::get_if<std::int64_t>(&value)) {
       if (*n < 1 || *n > kMost) return must_be(accepts, value);
@@ -182,7 +185,7 @@ Key worker_count_key(std::string name, std::string help, Access<Between> access)
     set(object, count);
     return std::nullopt;
   };
-  key.get = [get = access.get](const void* object) {
+  key.get = [get = std::move(access.get)](const void* object) {
     const Between count = get(object);
     if (count.max != 0) return Value(count);
     return count.min == 0 ? Value(std::string("auto")) : Value(count.min);
@@ -192,13 +195,13 @@ Key worker_count_key(std::string name, std::string help, Access<Between> access)
 
 Key flag_key(std::string name, std::string help, Access<bool> access) {
   Key key{std::move(name), Form::kFlag, "true or false", std::move(help), {}, {}};
-  key.set = [set = access.set](void* object, const Value& value) -> Complaint {
+  key.set = [set = std::move(access.set)](void* object, const Value& value) -> Complaint {
     const auto* flag = std::get_if<bool>(&value);
     if (flag == nullptr) return must_be("true or false", value);
     set(object, *flag);
     return std::nullopt;
   };
-  key.get = [get = access.get](const void* object) { return Value(get(object)); };
+  key.get = [get = std::move(access.get)](const void* object) { return Value(get(object)); };
   return key;
 }
 
@@ -208,7 +211,8 @@ Key duration_key(std::string name, Span span, std::string help,
       fmt::format("a duration from {} up to {}{}", format_duration(span.min),
                   format_duration(span.max), span.zero == Zero::kOff ? ", or \"off\"" : "");
   Key key{std::move(name), Form::kText, accepts, std::move(help), {}, {}};
-  key.set = [accepts, span, set = access.set](void* object, const Value& value) -> Complaint {
+  key.set = [accepts, span, set = std::move(access.set)](void* object,
+                                                         const Value& value) -> Complaint {
     std::chrono::milliseconds duration{0};
     const auto* text = std::get_if<std::string>(&value);
     const bool is_off = text != nullptr && *text == "off" && span.zero == Zero::kOff;
@@ -224,7 +228,7 @@ Key duration_key(std::string name, Span span, std::string help,
     set(object, duration);
     return std::nullopt;
   };
-  key.get = [span, get = access.get](const void* object) {
+  key.get = [span, get = std::move(access.get)](const void* object) {
     const std::optional<std::chrono::milliseconds> duration = get(object);
     if (!duration) return Value();
     if (duration->count() < 0) return Value(fmt::format("{}ms", duration->count()));
@@ -240,7 +244,8 @@ Key size_key(std::string name, SizeRange range, std::string help,
   const std::string accepts = fmt::format("a size{} up to {}{}", from, format_size(range.max),
                                           range.zero == Zero::kOff ? ", or \"off\"" : "");
   Key key{std::move(name), Form::kText, accepts, std::move(help), {}, {}};
-  key.set = [accepts, range, set = access.set](void* object, const Value& value) -> Complaint {
+  key.set = [accepts, range, set = std::move(access.set)](void* object,
+                                                          const Value& value) -> Complaint {
     std::uint64_t bytes = 0;
     const auto* text = std::get_if<std::string>(&value);
     const bool is_off = text != nullptr && *text == "off" && range.zero == Zero::kOff;
@@ -258,7 +263,7 @@ Key size_key(std::string name, SizeRange range, std::string help,
     set(object, bytes);
     return std::nullopt;
   };
-  key.get = [range, get = access.get](const void* object) {
+  key.get = [range, get = std::move(access.get)](const void* object) {
     const std::optional<std::uint64_t> bytes = get(object);
     if (!bytes) return Value();
     if (*bytes == 0 && range.zero == Zero::kOff) return Value(std::string("off"));
@@ -272,14 +277,14 @@ Key size_key(std::string name, SizeRange range, std::string help,
 Key mode_key(std::string name, std::string help, Access<std::int64_t> access) {
   const std::string accepts = "an octal mode as a string, such as \"0660\"";
   Key key{std::move(name), Form::kMode, accepts, std::move(help), {}, {}};
-  key.set = [accepts, set = access.set](void* object, const Value& value) -> Complaint {
+  key.set = [accepts, set = std::move(access.set)](void* object, const Value& value) -> Complaint {
     const auto* text = std::get_if<std::string>(&value);
     const std::optional<std::int64_t> parsed = text ? parse_mode(*text) : std::nullopt;
     if (!parsed) return must_be(accepts, value);
     set(object, *parsed);
     return std::nullopt;
   };
-  key.get = [get = access.get](const void* object) {
+  key.get = [get = std::move(access.get)](const void* object) {
     return Value(fmt::format("{:04o}", get(object)));
   };
   return key;
@@ -288,35 +293,40 @@ Key mode_key(std::string name, std::string help, Access<std::int64_t> access) {
 Key word_key(std::string name, Words words, std::string help, Access<std::size_t> access) {
   const std::string accepts = alternatives(quoted(words));
   Key key{std::move(name), Form::kText, accepts, std::move(help), {}, {}};
-  key.set = [accepts, words, set = access.set](void* object, const Value& value) -> Complaint {
+  key.set = [accepts, words, set = std::move(access.set)](void* object,
+                                                          const Value& value) -> Complaint {
     const auto* text = std::get_if<std::string>(&value);
     const auto found = text ? std::find(words.begin(), words.end(), *text) : words.end();
     if (found == words.end()) return must_be(accepts, value);
     set(object, static_cast<std::size_t>(found - words.begin()));
     return std::nullopt;
   };
-  key.get = [words, get = access.get](const void* object) { return Value(words.at(get(object))); };
+  key.get = [words = std::move(words), get = std::move(access.get)](const void* object) {
+    return Value(words.at(get(object)));
+  };
   return key;
 }
 
 Key list_key(std::string name, std::string accepts, std::string help, TextCheck check,
              Access<List> access) {
   Key key{std::move(name), Form::kList, accepts, std::move(help), {}, {}};
-  key.set = [accepts, check, set = access.set](void* object, const Value& value) -> Complaint {
+  key.set = [accepts = std::move(accepts), check, set = std::move(access.set)](
+                void* object, const Value& value) -> Complaint {
     const auto* list = std::get_if<List>(&value);
     if (list == nullptr) return must_be(accepts, value);
     if (Complaint wrong = check_list(accepts, *list, check)) return wrong;
     set(object, *list);
     return std::nullopt;
   };
-  key.get = [get = access.get](const void* object) { return Value(get(object)); };
+  key.get = [get = std::move(access.get)](const void* object) { return Value(get(object)); };
   return key;
 }
 
 Key words_key(std::string name, Words words, std::string help, Access<List> access) {
   const std::string accepts = fmt::format("a list of {}", alternatives(quoted(words)));
   Key key = list_key(std::move(name), accepts, std::move(help), check_nothing, std::move(access));
-  key.set = [accepts, words, set = key.set](void* object, const Value& value) -> Complaint {
+  key.set = [accepts, words = std::move(words), set = key.set](void* object,
+                                                               const Value& value) -> Complaint {
     if (const auto* list = std::get_if<List>(&value)) {
       for (auto item = list->begin(); item != list->end(); ++item) {
         if (std::find(words.begin(), words.end(), *item) == words.end()) {
@@ -336,14 +346,14 @@ Key map_key(std::string name, std::string help, Access<Map> access) {
   const std::string accepts = "a table of strings";
   Key key{std::move(name), Form::kMap, accepts, std::move(help), {}, {}};
   key.is_secret = true;
-  key.set = [accepts, set = access.set](void* object, const Value& value) -> Complaint {
+  key.set = [accepts, set = std::move(access.set)](void* object, const Value& value) -> Complaint {
     const auto* map = std::get_if<Map>(&value);
     if (map == nullptr) return must_be(accepts, value);
     if (Complaint wrong = check_env(*map)) return wrong;
     set(object, *map);
     return std::nullopt;
   };
-  key.get = [get = access.get](const void* object) { return Value(get(object)); };
+  key.get = [get = std::move(access.get)](const void* object) { return Value(get(object)); };
   return key;
 }
 

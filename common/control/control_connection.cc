@@ -14,6 +14,8 @@ template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;
 
 // What changes nothing is not worth a line of the log, `saola top` asks every second.
 bool only_looks(const ipc::ControlRequest& request) {

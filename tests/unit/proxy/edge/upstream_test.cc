@@ -37,17 +37,29 @@ TEST_F(UpstreamTest, AFullQueueIsAnswered503) {
 
 TEST_F(UpstreamTest, AnIdleWorkerGetsWhatAStuckOneHasNotBegun) {
   auto& stuck = add_worker(1);
-  auto& first = send("/first");
-  ASSERT_TRUE(turn_until([&] { return stuck.requests.size() == 1; }));
-  stuck.claim(stuck.requests[0]);
-  stuck.answer(stuck.requests[0], "quick");  // lively: it gets requests ahead of time
-  ASSERT_TRUE(turn_until([&] { return first.client.ended; }));
-  send("/long");
-  send("/ahead");
-  ASSERT_TRUE(turn_until([&] { return stuck.requests.size() == 3; }));
-  ASSERT_TRUE(stuck.claim(stuck.requests[1]));  // and never returns
+  const auto answer_next = [&](std::size_t index) {
+    ASSERT_TRUE(turn_until([&] { return stuck.requests.size() > index; }));
+    stuck.claim(stuck.requests[index]);
+    stuck.answer(stuck.requests[index], "quick");
+  };
+  // A quick answer makes it lively: it gets requests ahead of time. Where the answer was not quick,
+  // because the machine is busy, it is tried again.
+  std::size_t at = 0;
+  while (true) {
+    auto& first = send("/first");
+    answer_next(at);
+    ASSERT_TRUE(turn_until([&] { return first.client.ended; }));
+    auto& last = send("/long");
+    send("/ahead");
+    if (upstream_->queued() == 0) break;
+    answer_next(at + 1);
+    answer_next(at + 2);
+    ASSERT_TRUE(turn_until([&] { return last.client.ended; }));
+    at = stuck.requests.size();
+  }
+  ASSERT_TRUE(turn_until([&] { return stuck.requests.size() == at + 3; }));
+  ASSERT_TRUE(stuck.claim(stuck.requests[at + 1]));  // and never returns
   auto& idle = add_worker(1);
-  ASSERT_TRUE(turn_until([&] { return stuck.requests.size() == 3; }));
   send("/wakes the watch");
   ASSERT_TRUE(turn_until([&] { return idle.requests.size() >= 1; }));
   idle.claim(idle.requests[0]);
@@ -56,7 +68,7 @@ TEST_F(UpstreamTest, AnIdleWorkerGetsWhatAStuckOneHasNotBegun) {
   const std::vector<std::string> paths = {idle.paths[idle.requests[0]],
                                           idle.paths[idle.requests[1]]};
   EXPECT_NE(std::find(paths.begin(), paths.end(), "/ahead"), paths.end());
-  EXPECT_FALSE(stuck.claim(stuck.requests[2]));  // exactly one of the two runs it
+  EXPECT_FALSE(stuck.claim(stuck.requests[at + 2]));  // exactly one of the two runs it
 }
 
 TEST_F(UpstreamTest, ADeadWorkersUnclaimedRequestsGoElsewhere) {
