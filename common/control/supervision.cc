@@ -85,6 +85,7 @@ void Supervision::all_ready(WorkerPool& pool) {
             pool.describe());
   host_.serving(pool.describe());
   follow_the_load();
+  if (!next_reload_.empty()) next_reload_timer_.start(std::chrono::microseconds(0));
   end_takeover(std::max(server().graceful_timeout, server().stream_drain_timeout));
 }
 
@@ -149,7 +150,7 @@ void Supervision::begin_stop(const std::string& why) {
     if (phase_ != Phase::kStopping) log_.warning("{}: stopping at once", why);
     return stop_at_once(kAtOnceGrace);
   }
-  if (reload_) fail_reload("the server stops");
+  refuse_reloads();
   host_.stopping(server().drain_delay + server().graceful_timeout + 2 * kLastGrace);
   const auto grace = server().graceful_timeout;
   if (grace <= grace.zero()) {
@@ -198,7 +199,7 @@ void Supervision::drain_workers() {
 }
 
 void Supervision::stop_at_once(Clock::duration grace) {
-  if (reload_) fail_reload("the server stops");
+  refuse_reloads();
   phase_ = Phase::kStopping;
   ready_ = false;
   timer_.cancel();

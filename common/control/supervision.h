@@ -169,6 +169,8 @@ class Supervision final : public ControlCommands,
   void commit();
   void begin_reload(std::vector<Done> done);
   void fail_reload(const std::string& reason);
+  // The one under way, and those that were to follow.
+  void refuse_reloads();
   void end_reload(const Result<std::string>& outcome);
   static void on_reload_timer(void* self);
 
@@ -199,7 +201,7 @@ class Supervision final : public ControlCommands,
   std::vector<StackDump> stack_dumps_;
   Timer stack_timer_;
   std::vector<Report> inspecting_;  // who waits for the edge's report
-  std::vector<Done> next_reload_;   // asked for while one was under way: another follows it
+  std::vector<Done> next_reload_;   // asked for during another, or the start: one more follows
   std::optional<std::pair<Clock::time_point, Result<std::string>>> last_reload_;
   std::uint32_t last_generation_;
   std::unique_ptr<Predecessors> predecessors_;  // of another image

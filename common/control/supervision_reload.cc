@@ -15,11 +15,12 @@ double seconds(Clock::duration duration) { return std::chrono::duration<double>(
 
 void Supervision::reload(bool rolling, Done done) {
   if (rolling) return done(fail("rolling reloads are not available in this version"));
-  if (phase_ == Phase::kStarting) return done(fail("the server is still starting"));
-  if (phase_ != Phase::kServing) return done(fail("the server is stopping"));
-  if (reload_) {
-    // The one under way may have read what has changed since.
-    if (next_reload_.empty()) log_.info("reload: another one follows");
+  if (phase_ > Phase::kServing) return done(fail("the server is stopping"));
+  if (phase_ == Phase::kStarting || reload_) {
+    // What is under way may have read what has changed since.
+    if (next_reload_.empty()) {
+      log_.info("reload: follows {}", reload_ ? "the one under way" : "the start");
+    }
     return next_reload_.push_back(std::move(done));
   }
   std::vector<Done> all;
@@ -131,11 +132,16 @@ void Supervision::end_reload(const Result<std::string>& outcome) {
   if (!next_reload_.empty()) next_reload_timer_.start(std::chrono::microseconds(0));
 }
 
+void Supervision::refuse_reloads() {
+  if (reload_) fail_reload("the server stops");
+  for (const auto& done : std::exchange(next_reload_, {})) done(fail("the server stops"));
+}
+
 void Supervision::on_next_reload(void* self) {
   auto& supervision = *static_cast<Supervision*>(self);
   auto waiting = std::exchange(supervision.next_reload_, {});
   if (supervision.phase_ == Phase::kServing) return supervision.begin_reload(std::move(waiting));
-  for (const auto& done : waiting) done(fail("the server is stopping"));
+  for (const auto& done : waiting) done(fail("the server stops"));
 }
 
 }  // namespace saola::control

@@ -208,12 +208,25 @@ TEST_F(ReloadTest, AStopEndsTheAttemptAndEverybodyLeaves) {
   EXPECT_EQ(supervision_->run(), 0);
 }
 
-TEST_F(ReloadTest, IsRefusedWhileTheServerStarts) {
+TEST_F(ReloadTest, FollowsTheStartIfTheServerStillStarts) {
+  begin(one_wsgi_app(1));
+  start();
+  next_config_ = one_wsgi_app(1);
+  reload();
+  edge().say(ipc::Ready{});
+  turn_until([&] { return workers() == 1; }, "the worker");
+  EXPECT_TRUE(outcomes_.empty());
+  worker(0).say(ipc::Ready{"wsgi", 1});
+  EXPECT_EQ(await<ipc::EdgePrepare>(edge()).generation, 2U);
+}
+
+TEST_F(ReloadTest, IsRefusedIfTheStartFails) {
   begin(one_wsgi_app(1));
   start();
   reload();
-  ASSERT_EQ(outcomes_.size(), 1U);
-  EXPECT_THAT(outcomes_[0].error().message, HasSubstr("still starting"));
+  edge().say(ipc::BootFailed{"cert.pem: no certificate", false});
+  turn_until([&] { return !outcomes_.empty(); }, "the outcome");
+  EXPECT_THAT(outcomes_[0].error().message, HasSubstr("the server stops"));
 }
 
 TEST(NeedsRestart, NamesWhatCannotChange) {
