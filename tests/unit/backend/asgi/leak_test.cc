@@ -10,7 +10,9 @@ namespace {
 using Leaks = AsgiTest;
 
 TEST_P(Leaks, TenThousandRequestsOfEveryKindLeaveNoObjectBehind) {
-  // The first and last thousand are compared, both after a collection.
+  // After the second thousand and after eight thousand more, both after a collection. Free lists
+  // come and go by some hundred blocks; a block lost by one kind of request alone would be a
+  // thousand.
   constexpr std::string_view kSource = R"(
 import asyncio, gc, sys
 counts, blocks, requests = [], [], 0
@@ -41,7 +43,7 @@ async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200,
                 "headers": [(b"x-shared", shared), (b"X-Made", b"%d" % requests)]})
     await send({"type": "http.response.body", "body": shared, "more_body": scope["path"] == "/half"})
-grown = lambda: (counts[-1] - counts[1], abs(blocks[-1] - blocks[1]) < 300, references[-1] - references[1])
+grown = lambda: (counts[-1] - counts[1], abs(blocks[-1] - blocks[1]) < 700, references[-1] - references[1])
 )";
   serve(kSource, [](FakeEdge& edge) {
     constexpr const char* kPaths[] = {"/", "/wait", "/raise", "/return", "/half", "/", "/", "/"};
