@@ -37,7 +37,8 @@ Supervision::Supervision(EventLoop& loop, Launcher& launcher, const Logger& log,
       timer_(loop, on_timer, this),
       reload_timer_(loop, on_reload_timer, this),
       next_reload_timer_(loop, on_next_reload, this),
-      gone_timer_(loop, on_predecessors_gone, this) {}
+      gone_timer_(loop, on_predecessors_gone, this),
+      give_way_timer_(loop, on_give_way, this) {}
 
 Supervision::~Supervision() = default;
 

@@ -56,6 +56,8 @@ class SupervisionHost {
                             std::function<void(Result<UniqueFd> binary)> done) = 0;
   // Executes it in this process; returns only if that fails.
   virtual Error become(const UniqueFd& binary, UpgradeState state) = 0;
+  // Signals wait, over become() too, until they are not held any more.
+  virtual void hold_signals(bool hold) = 0;
   // The image before this one will not come back.
   virtual void taken_over() = 0;
 };
@@ -159,6 +161,7 @@ class Supervision final : public ControlCommands,
 
   // supervision_upgrade.cc
   std::string give_way(Result<UniqueFd> binary);
+  static void on_give_way(void* self);
   UpgradeState left_behind() const;
   void watch_predecessors(const std::vector<UpgradeState::Process>& processes);
   void end_takeover(Clock::duration grace);
@@ -216,7 +219,15 @@ class Supervision final : public ControlCommands,
   bool ready_ = false;
   bool shown_ = false;
   bool taking_over_ = false;  // this image is not ready, and the one before may come back
-  bool upgrading_ = false;    // the new binary is being asked
+  bool upgrading_ = false;    // the new binary is being asked, or about to take over
+  // What is to be executed once the signals that have come already are handled.
+  struct Successor {
+    Result<UniqueFd> binary;
+    Done done;
+    int turns_left = 2;
+  };
+  std::optional<Successor> successor_;
+  Timer give_way_timer_;
   bool edge_gone_ = false;
   bool done_ = false;
 };

@@ -26,10 +26,25 @@ void Supervision::upgrade(Done done) {
   upgrading_ = true;
   log_.info("upgrade: asking the new binary");
   host_.check_binary(left_behind(), [this, done = std::move(done)](Result<UniqueFd> binary) {
-    upgrading_ = false;
-    // The answer to success is that the connection ends.
-    done(fail(give_way(std::move(binary))));
+    // What comes from now on waits for the next image. What has come is handled before: the loop
+    // has noted it, and calls its handlers in the turn after this one.
+    host_.hold_signals(true);
+    successor_.emplace(Successor{std::move(binary), done});
+    give_way_timer_.start(std::chrono::microseconds(0));
   });
+}
+
+void Supervision::on_give_way(void* self) {
+  auto& supervision = *static_cast<Supervision*>(self);
+  if (--supervision.successor_->turns_left > 0) {
+    return supervision.give_way_timer_.start(std::chrono::microseconds(0));
+  }
+  supervision.upgrading_ = false;
+  auto successor = *std::exchange(supervision.successor_, std::nullopt);
+  const std::string why = supervision.give_way(std::move(successor.binary));
+  supervision.host_.hold_signals(false);
+  // The answer to success is that the connection ends.
+  successor.done(fail(why));
 }
 
 // Returns only with the reason why the process is still ours.

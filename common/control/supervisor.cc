@@ -202,6 +202,11 @@ class Supervisor final : private SupervisionHost {
     return hand_over(binary, options_.arguments, complete(std::move(state)));
   }
 
+  void hold_signals(bool hold) override {
+    if (hold) return Handover::hold_signals();
+    Handover::accept_signals();
+  }
+
   void taken_over() override {
     before_.sockets.close();
     if (handover_ != nullptr) handover_->settle();

@@ -202,6 +202,12 @@ int Handover::give_back(const std::vector<std::string>& arguments, const std::st
   return exit_code;
 }
 
+void Handover::hold_signals() {
+  sigset_t all;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, nullptr);
+}
+
 void Handover::accept_signals() {
   sigset_t none;
   ::sigemptyset(&none);

@@ -50,6 +50,8 @@ class Handover {
                 int exit_code) const;
 
   static void accept_signals();
+  // Blocks every signal; an image that is executed then starts with them blocked.
+  static void hold_signals();
 
  private:
   int file_ = -1;

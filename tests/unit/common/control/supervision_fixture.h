@@ -100,6 +100,7 @@ class SupervisionTest : public testing::Test, private SupervisionHost {
   // What a reload finds; an error is why it cannot be read.
   Result<config::Config> next_config_ = fail("no reload was expected");
   std::vector<std::uint32_t> committed_;
+  bool signals_held_ = false;
   std::string manager_;  // what the service manager was told
   // Upgrades: the answer that is waited for, what was left to the next image, how often the one
   // before was let go.
@@ -130,7 +131,9 @@ class SupervisionTest : public testing::Test, private SupervisionHost {
   void check_binary(UpgradeState, std::function<void(Result<UniqueFd>)> done) override {
     asked_ = std::move(done);
   }
+  void hold_signals(bool hold) override { signals_held_ = hold; }
   Error become(const UniqueFd&, UpgradeState state) override {
+    EXPECT_TRUE(signals_held_);
     left_ = std::move(state);
     return Error{"exec: refused by the test"};
   }

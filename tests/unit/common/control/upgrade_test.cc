@@ -178,6 +178,7 @@ TEST_F(UpgradeTest, ABinaryThatSaysNoChangesNothing) {
   upgrade();
   EXPECT_THAT(problem_, HasSubstr("one is under way"));
   asked_(fail("no library"));
+  await_log("nothing has changed");
   EXPECT_FALSE(left_);
   EXPECT_THAT(sink_.text, HasSubstr("nothing has changed: no library"));
   asked_ = nullptr;
@@ -189,8 +190,20 @@ TEST_F(UpgradeTest, AnExecThatFailsChangesNothing) {
   begin_serving(one_wsgi_app(1));
   upgrade();
   asked_(UniqueFd(::open("/dev/null", O_PATH | O_CLOEXEC)));
-  EXPECT_THAT(sink_.text, HasSubstr("nothing has changed: exec: refused by the test"));
+  EXPECT_TRUE(signals_held_);
+  await_log("nothing has changed: exec: refused by the test");
+  EXPECT_FALSE(signals_held_);
   EXPECT_TRUE(supervision_->status().ready);
+}
+
+TEST_F(UpgradeTest, AStopThatComesBeforeTheExecIsObeyed) {
+  begin_serving(one_wsgi_app(1));
+  upgrade();
+  asked_(UniqueFd(::open("/dev/null", O_PATH | O_CLOEXEC)));
+  supervision_->begin_stop("SIGTERM");  // its signal had been noted before they were held
+  await_log("nothing has changed: the server stops");
+  EXPECT_FALSE(left_);
+  EXPECT_FALSE(signals_held_);
 }
 
 TEST_F(UpgradeTest, WhatIsLeftIsEnoughToGoOn) {
@@ -198,7 +211,7 @@ TEST_F(UpgradeTest, WhatIsLeftIsEnoughToGoOn) {
   ASSERT_TRUE(supervision_->scale("app", 3));
   upgrade();
   asked_(UniqueFd(::open("/dev/null", O_PATH | O_CLOEXEC)));
-  ASSERT_TRUE(left_);
+  turn_until([&] { return left_.has_value(); }, "the exec");
   const auto read = parse_upgrade_state(with_failure(to_json(*left_), "why").value());
   // Not in this one: what only the process that executes knows.
   EXPECT_FALSE(read) << "the binary is missing";
