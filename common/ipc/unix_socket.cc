@@ -13,7 +13,9 @@
 namespace saola::ipc {
 namespace {
 
-constexpr int kBacklog = 16;
+// More than commands at once: one that finds it full is refused, while the loop only has not come
+// round.
+constexpr int kBacklog = 128;
 
 Result<sockaddr_un> address_of(const std::string& path) {
   sockaddr_un address{};
