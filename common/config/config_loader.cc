@@ -207,11 +207,23 @@ class FileReader {
   bool has_both_apps_ = false;
 };
 
+std::string hazard_text(Hazard hazard) {
+  switch (hazard) {
+    case Hazard::kDeepKey:
+      return fmt::format("a key of more than {} parts", kMostKeyParts);
+    case Hazard::kUnquoted:
+      return "not TOML: a character beyond ASCII outside quotes";
+    case Hazard::kAfterBackslash:
+      return "a character beyond ASCII after a backslash; write it as an escape like \\u00e9";
+  }
+  return "not TOML";
+}
+
 // False if the text is not TOML: then nothing was read and nothing else can be said.
 bool read_text(const LoadInput& input, Config& config, ProblemList& problems) {
   FileReader reader(shown_name(input.path), problems);
-  if (const auto deep = find_deep_key(input.text, kMostKeyParts)) {
-    problems.add("", reader.at(*deep), fmt::format("a key of more than {} parts", kMostKeyParts));
+  if (const auto found = find_hazard(input.text, kMostKeyParts)) {
+    problems.add("", reader.at(found->at), hazard_text(found->hazard));
     return false;
   }
   const toml::parse_result parsed = toml::parse(input.text);

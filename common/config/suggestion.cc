@@ -28,6 +28,9 @@ std::string_view nearest_name(std::string_view written, const std::vector<std::s
   std::string_view nearest;
   std::size_t best = std::max<std::size_t>(1, written.size() / 3) + 1;
   for (const std::string& name : names) {
+    // A difference in length is the least distance there can be.
+    const std::size_t longer = std::max(name.size(), written.size());
+    if (longer - std::min(name.size(), written.size()) >= best) continue;
     const std::size_t distance = edit_distance(written, name);
     if (distance < best) {
       best = distance;

@@ -3,21 +3,28 @@
 namespace saola::config {
 namespace {
 
-// Counts the dots outside strings and comments since the last character that ends a key.
-class KeyScanner {
- public:
-  KeyScanner(std::string_view text, std::size_t most) : text_(text), most_(most) {}
+constexpr std::string_view kWhiteSpace = " \t\r\n";
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
-  std::optional<TextPosition> run() {
+bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
+
+// Counts the dots outside strings and comments since the last character that ends a key.
+class HazardScanner {
+ public:
+  HazardScanner(std::string_view text, std::size_t most) : text_(text), most_(most) {}
+
+  std::optional<HazardFound> run() {
+    if (text_.starts_with(kByteOrderMark)) text_.remove_prefix(kByteOrderMark.size());
     while (at_ < text_.size()) {
       const char c = text_[at_];
       if (c == '"' || c == '\'') {
-        skip_string(c);
+        if (!skip_string(c)) return HazardFound{Hazard::kAfterBackslash, here_};
         continue;
       }
+      if (!is_ascii(c)) return HazardFound{Hazard::kUnquoted, here_};
       if (c == '#') skip_until('\n');
       if (c == '\n' || c == '=' || c == ',' || c == '{' || c == '[' || c == '#') dots_ = 0;
-      if (c == '.' && ++dots_ >= most_) return here_;
+      if (c == '.' && ++dots_ >= most_) return HazardFound{Hazard::kDeepKey, here_};
       if (c != '#') step();
     }
     return std::nullopt;
@@ -44,14 +51,26 @@ class KeyScanner {
   }
 
   // Both kinds of TOML 1.0 strings; a one-line string that is not closed ends with its line.
-  void skip_string(char quote) {
+  // False at a character that must not follow a backslash.
+  bool skip_string(char quote) {
     const std::size_t size = sees(quote, 3) ? 3 : 1;
     step(size);
     while (at_ < text_.size() && !sees(quote, size)) {
-      if (size == 1 && text_[at_] == '\n') return;
-      step(quote == '"' && text_[at_] == '\\' ? 2 : 1);
+      if (size == 1 && text_[at_] == '\n') return true;
+      const bool escape = quote == '"' && text_[at_] == '\\';
+      step();
+      if (!escape) continue;
+      const bool skips = size == 3 && skip_white_space();
+      if (at_ < text_.size() && !is_ascii(text_[at_])) return false;
+      if (!skips) step(1);
     }
     step(size);
+    return true;
+  }
+  bool skip_white_space() {
+    const std::size_t start = at_;
+    while (at_ < text_.size() && kWhiteSpace.find(text_[at_]) != std::string_view::npos) step();
+    return at_ != start;
   }
 
   std::string_view text_;
@@ -63,8 +82,8 @@ class KeyScanner {
 
 }  // namespace
 
-std::optional<TextPosition> find_deep_key(std::string_view text, std::size_t most) {
-  return KeyScanner(text, most).run();
+std::optional<HazardFound> find_hazard(std::string_view text, std::size_t most_key_parts) {
+  return HazardScanner(text, most_key_parts).run();
 }
 
 }  // namespace saola::config

@@ -75,20 +75,39 @@ TEST(Paths, OfTheFilesDirectoryAreAbsolute) {
 }
 
 TEST(TomlGuard, FindsKeysOfTooManyParts) {
-  EXPECT_EQ(find_deep_key("a.b.c = 1\n", 3), std::nullopt);
-  EXPECT_EQ(find_deep_key("x = 1\na.b.c = 1\n", 2), (TextPosition{2, 4}));
-  EXPECT_EQ(find_deep_key("[a.b.c]\n", 2), (TextPosition{1, 5}));
-  EXPECT_EQ(find_deep_key("a = { b.c.d = 1 }\n", 2), (TextPosition{1, 10}));
-  EXPECT_EQ(find_deep_key("\"\xc3\xa9\".'b'.c = 1\n", 2), (TextPosition{1, 8}));
+  const auto deep = [](std::uint32_t line, std::uint32_t column) {
+    return HazardFound{Hazard::kDeepKey, {line, column}};
+  };
+  EXPECT_EQ(find_hazard("a.b.c = 1\n", 3), std::nullopt);
+  EXPECT_EQ(find_hazard("x = 1\na.b.c = 1\n", 2), deep(2, 4));
+  EXPECT_EQ(find_hazard("[a.b.c]\n", 2), deep(1, 5));
+  EXPECT_EQ(find_hazard("a = { b.c.d = 1 }\n", 2), deep(1, 10));
+  EXPECT_EQ(find_hazard("\"\xc3\xa9\".'b'.c = 1\n", 2), deep(1, 8));
+  EXPECT_EQ(find_hazard("a = \"open\nb.c.d = 1\n", 2), deep(2, 4));
 }
 
 TEST(TomlGuard, DoesNotLookIntoStringsAndComments) {
-  for (const char* text : {"# a.b.c.d\n", "a = \"b.c.d.e\"\n", "a = 'b.c.d.e'\n",
-                           "a = \"\\\".b.c.d\"\n", "a = \"\"\"\nb.c.d\n\\\"\"\".e.f.g\"\"\"\n",
-                           "a = '''\nb.c.d\\'''\n", "a = [1.5, 2.5, 3.5]\n"}) {
-    EXPECT_EQ(find_deep_key(text, 2), std::nullopt) << text;
+  for (const char* text :
+       {"# a.b.c.d\n", "a = \"b.c.d.e\"\n", "a = 'b.c.d.e'\n", "a = \"\\\".b.c.d\"\n",
+        "a = \"\"\"\nb.c.d\n\\\"\"\".e.f.g\"\"\"\n", "a = '''\nb.c.d\\'''\n",
+        "a = [1.5, 2.5, 3.5]\n", "# caf\xc3\xa9\n", "a = \"caf\xc3\xa9\"\n", "a = 'caf\xc3\xa9'\n",
+        "a = '\\\xc3\xa9'\n", "a = \"\"\"caf\xc3\xa9 \\\n  au lait, caf\xc3\xa9\"\"\"\n",
+        "\xef\xbb\xbf# a byte order mark\n"}) {
+    EXPECT_EQ(find_hazard(text, 2), std::nullopt) << text;
   }
-  EXPECT_EQ(find_deep_key("a = \"open\nb.c.d = 1\n", 2), (TextPosition{2, 4}));
+}
+
+TEST(TomlGuard, FindsCharactersBeyondAsciiWhereWhiteSpaceMayStand) {
+  const auto found = [](Hazard hazard, std::uint32_t line, std::uint32_t column) {
+    return HazardFound{hazard, {line, column}};
+  };
+  EXPECT_EQ(find_hazard("[app]\ntargn\xd1\x92 = 1\n", 9), found(Hazard::kUnquoted, 2, 6));
+  EXPECT_EQ(find_hazard("a = 1 \xc2\xa0\n", 9), found(Hazard::kUnquoted, 1, 7));
+  EXPECT_EQ(find_hazard("a = \"\xd1\x92\\\xd1\x92\"\n", 9), found(Hazard::kAfterBackslash, 1, 8));
+  EXPECT_EQ(find_hazard("a = \"\"\"b\\\n \xd1\x92\"\"\"\n", 9),
+            found(Hazard::kAfterBackslash, 2, 2));
+  EXPECT_EQ(find_hazard("a = \"\"\"b\\ \xd1\x92\"\"\"\n", 9),
+            found(Hazard::kAfterBackslash, 1, 11));
 }
 
 }  // namespace
