@@ -77,7 +77,7 @@ Result<void> Worker::take_init(ipc::ControlChannel::Received received) {
   const auto message = ipc::parse_control_message(received.text);
   if (!message) return Unexpected{message.error()};
   const auto* init = std::get_if<ipc::WorkerInit>(&*message);
-  if (init == nullptr || received.fds.size() != 5) {
+  if (init == nullptr || received.fds.size() != 6) {
     return fail("the supervisor's first message is not WorkerInit with its descriptors");
   }
   init_ = *init;

@@ -80,7 +80,7 @@ Result<void> Zygote::set_up() {
   const auto message = ipc::parse_control_message(received->text);
   if (!message) return Unexpected{message.error()};
   const auto* init = std::get_if<ipc::ZygoteInit>(&*message);
-  if (init == nullptr || received->fds.size() != 2) {
+  if (init == nullptr || received->fds.size() != 3) {
     return fail("the supervisor's first message is not ZygoteInit with its descriptors");
   }
   app_name_ = init->app;

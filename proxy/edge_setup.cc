@@ -29,7 +29,7 @@ Result<std::shared_ptr<Listener::Context>> make_context(const config::Listen& li
 
 Result<std::unique_ptr<EdgeSetup>> make_edge_setup(std::vector<UniqueFd> fds, bool has_access_log,
                                                    std::uint32_t listeners) {
-  const std::size_t before = has_access_log ? 4 : 3;
+  const std::size_t before = has_access_log ? 5 : 4;
   if (fds.size() != before + listeners) return fail("a configuration without its descriptors");
   const auto text = ipc::read_memory_file(fds[0]);
   if (!text) return Unexpected{text.error()};
@@ -43,9 +43,10 @@ Result<std::unique_ptr<EdgeSetup>> make_edge_setup(std::vector<UniqueFd> fds, bo
   auto setup = std::make_unique<EdgeSetup>();
   setup->config = *std::move(config);
   setup->scoreboard = std::move(fds[1]);
-  setup->error_log = std::move(fds[2]);
+  setup->metrics = std::move(fds[2]);
+  setup->error_log = std::move(fds[3]);
   if (has_access_log) {
-    setup->access_log = std::move(fds[3]);
+    setup->access_log = std::move(fds[4]);
     auto format = AccessLogFormat::parse(setup->config.log.access_format);
     if (!format) return Unexpected{format.error()};
     setup->access_format = std::make_unique<AccessLogFormat>(*std::move(format));

@@ -26,6 +26,7 @@ struct EdgeSetup {
   std::vector<std::shared_ptr<Listener::Context>> contexts;  // one for each
   std::vector<std::string> warnings;                         // of the certificates
   UniqueFd scoreboard;
+  UniqueFd metrics;
 };
 
 // `fds` are those of EdgeInit and EdgePrepare.

@@ -13,8 +13,9 @@ namespace {
 double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 // In the order of EdgeInit and EdgePrepare.
-std::vector<int> descriptors(const Generation& generation, const UniqueFd& scoreboard) {
-  std::vector<int> fds{generation.edge_start.get(), scoreboard.get(), generation.logs.error.get()};
+std::vector<int> descriptors(const Generation& generation, const SharedMemory& memory) {
+  std::vector<int> fds{generation.edge_start.get(), memory.scoreboard_file().get(),
+                       memory.metrics_file().get(), generation.logs.error.get()};
   if (generation.logs.access) fds.push_back(generation.logs.access.get());
   const auto listeners = generation.sockets.descriptors();
   fds.insert(fds.end(), listeners.begin(), listeners.end());
@@ -28,12 +29,12 @@ std::uint32_t listener_count(const Generation& generation) {
 }  // namespace
 
 EdgeKeeper::EdgeKeeper(EventLoop& loop, Launcher& launcher, const Logger& log,
-                       const UniqueFd& scoreboard, std::shared_ptr<const Generation> generation,
+                       const SharedMemory& memory, std::shared_ptr<const Generation> generation,
                        Observer& observer)
     : loop_(loop),
       launcher_(launcher),
       log_(log),
-      scoreboard_(scoreboard),
+      memory_(memory),
       generation_(std::move(generation)),
       observer_(observer),
       restart_(loop, on_restart, this) {}
@@ -53,7 +54,7 @@ void EdgeKeeper::start() {
     child_.reset();
     return launch_failed(launched.error().message);
   }
-  const auto fds = descriptors(*generation_, scoreboard_);
+  const auto fds = descriptors(*generation_, memory_);
   child_->send(ipc::EdgeInit{generation_->logs.access.valid(), listener_count(*generation_)}, fds);
 }
 
@@ -120,7 +121,7 @@ void EdgeKeeper::reopen_logs() {
 void EdgeKeeper::prepare(const Generation& next) {
   if (child_ == nullptr) return;
   child_->send(ipc::EdgePrepare{next.number, next.logs.access.valid(), listener_count(next)},
-               descriptors(next, scoreboard_));
+               descriptors(next, memory_));
 }
 
 void EdgeKeeper::commit(std::shared_ptr<const Generation> next) {

@@ -9,6 +9,7 @@
 #include "common/control/child.h"
 #include "common/control/generation.h"
 #include "common/control/restart_policy.h"
+#include "common/control/shared_memory.h"
 #include "common/control/upgrade_state.h"
 
 namespace saola::control {
@@ -43,8 +44,8 @@ class EdgeKeeper final : private Child::Owner {
   static constexpr std::chrono::seconds kBootTimeout{30};
   static constexpr int kFirstAttempts = 5;
 
-  // `scoreboard`: its memory file. References outlive the keeper.
-  EdgeKeeper(EventLoop& loop, Launcher& launcher, const Logger& log, const UniqueFd& scoreboard,
+  // References outlive the keeper.
+  EdgeKeeper(EventLoop& loop, Launcher& launcher, const Logger& log, const SharedMemory& memory,
              std::shared_ptr<const Generation> generation, Observer& observer);
 
   void start();
@@ -87,7 +88,7 @@ class EdgeKeeper final : private Child::Owner {
   EventLoop& loop_;
   Launcher& launcher_;
   const Logger& log_;
-  const UniqueFd& scoreboard_;
+  const SharedMemory& memory_;
   std::shared_ptr<const Generation> generation_;
   Observer& observer_;
   std::unique_ptr<Child> child_;

@@ -18,17 +18,16 @@ double seconds(Clock::duration duration) { return std::chrono::duration<double>(
 }  // namespace
 
 Supervision::Supervision(EventLoop& loop, Launcher& launcher, const Logger& log,
-                         const StartReport& report, const UniqueFd& scoreboard_file,
-                         ipc::Scoreboard& scoreboard, std::shared_ptr<Generation> first,
-                         SupervisionHost& host)
+                         const StartReport& report, SharedMemory& memory,
+                         std::shared_ptr<Generation> first, SupervisionHost& host)
     : loop_(loop),
       log_(log),
       report_(report),
       host_(host),
       started_at_(std::chrono::steady_clock::now()),
       generation_(std::move(first)),
-      edge_(loop, launcher, log, scoreboard_file, generation_, *this),
-      ground_{loop, launcher, log, scoreboard_file, scoreboard, numbers_, oom_},
+      edge_(loop, launcher, log, memory, generation_, *this),
+      ground_{loop, launcher, log, memory, numbers_, oom_},
       pool_(std::make_unique<WorkerPool>(ground_, generation_, WorkerPool::Duty::kServe, counters_,
                                          static_cast<WorkerPool::Observer&>(*this))),
       scale_timer_(loop, on_scale_timer, this),

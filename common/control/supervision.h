@@ -79,8 +79,7 @@ class Supervision final : public ControlCommands,
 
   // References outlive it.
   Supervision(EventLoop& loop, Launcher& launcher, const Logger& log, const StartReport& report,
-              const UniqueFd& scoreboard_file, ipc::Scoreboard& scoreboard,
-              std::shared_ptr<Generation> first, SupervisionHost& host);
+              SharedMemory& memory, std::shared_ptr<Generation> first, SupervisionHost& host);
   ~Supervision() override;
 
   // Starts the edge; what follows happens in the loop.

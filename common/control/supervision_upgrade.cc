@@ -76,7 +76,7 @@ UpgradeState Supervision::left_behind() const {
   service.worker_start = generation_->worker_start.get();
   service.error_log = generation_->logs.error.get();
   service.access_log = generation_->logs.access.get();
-  service.scoreboard = ground_.scoreboard_file.get();
+  ground_.memory.leave_to(state);
   if (auto edge = edge_.process()) state.processes.push_back(*std::move(edge));
   for (const WorkerPool* pool : pools()) pool->leave_to(state);
   return state;

@@ -131,14 +131,14 @@ class Supervisor final : private SupervisionHost {
     if (!first) return first.error();
     committed(**first);
     for (const auto& warning : (*first)->warnings) log_.warning("{}", warning);
-    auto scoreboard = make_scoreboard();
-    if (!scoreboard) return scoreboard.error();
+    auto memory = handover_ != nullptr ? SharedMemory::adopt(handover_->state(), resumes())
+                                       : SharedMemory::create();
+    if (!memory) return failed(kExitFailed, memory.error().message);
 
     EventLoop loop;
     ProcessLauncher launcher(loop, *std::move(binary), credentials_);
     upgrade_.emplace(loop, launcher);
-    Supervision supervision(loop, launcher, log_, report_, scoreboard_file_, *scoreboard,
-                            *std::move(first), *this);
+    Supervision supervision(loop, launcher, log_, report_, *memory, *std::move(first), *this);
     const auto watchers = watch_signals(loop, supervision);
     Company company(loop, log_, supervision, config, manager_);
     begin(supervision);
@@ -249,15 +249,6 @@ class Supervisor final : private SupervisionHost {
     return {};
   }
 
-  Started<ipc::Scoreboard> make_scoreboard() {
-    auto file = resumes() ? handover_->scoreboard() : ipc::Scoreboard::create_file();
-    if (!file) return Unexpected{failed(kExitFailed, file.error().message)};
-    scoreboard_file_ = *std::move(file);
-    auto scoreboard = ipc::Scoreboard::map(scoreboard_file_);
-    if (!scoreboard) return Unexpected{failed(kExitFailed, scoreboard.error().message)};
-    return *std::move(scoreboard);
-  }
-
   std::vector<std::unique_ptr<SignalWatcher>> watch_signals(EventLoop& loop,
                                                             Supervision& supervision) {
     std::vector<std::unique_ptr<SignalWatcher>> watchers;
@@ -336,7 +327,6 @@ class Supervisor final : private SupervisionHost {
 
   const SupervisorOptions& options_;
   LogFiles logs_;  // until the first generation has them
-  UniqueFd scoreboard_file_;
   Credentials credentials_;
   DirectSink sink_;
   Logger log_;

@@ -175,10 +175,6 @@ Result<std::shared_ptr<Generation>> Handover::generation(const Credentials& owne
   return made;
 }
 
-Result<UniqueFd> Handover::scoreboard() const {
-  return duplicate(state_.service.scoreboard, "scoreboard");
-}
-
 void Handover::settle() {
   if (std::exchange(settled_, true)) return;
   // fd:N is the listener's: ListenSockets closes it when it goes out of use.

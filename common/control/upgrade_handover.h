@@ -38,7 +38,6 @@ class Handover {
   // resumes() only: the configuration that was served with, whatever the file says now.
   Result<config::Config> config() const;
   Result<std::shared_ptr<Generation>> generation(const Credentials& owner) const;
-  Result<UniqueFd> scoreboard() const;
 
   // There is no way back any more: closes what came.
   void settle();

@@ -168,6 +168,8 @@ std::vector<int> all_descriptors(const State& state) {
     all.push_back(one.inherited);
   }
   for (const auto& one : state.locks) all.push_back(one.fd);
+  all.push_back(state.metrics);
+  for (const auto& [app, fd] : state.app_metrics) all.push_back(fd);
   for (const auto& one : state.processes) all.push_back(one.control);
   std::erase_if(all, [](int fd) { return fd < 0; });
   return all;
@@ -188,6 +190,13 @@ State read(std::string_view text) {
   for (const auto& one : in.at("listeners")) state.listeners.push_back(listener(one));
   for (const auto& one : in.at("locks")) state.locks.push_back(lock(one));
   for (const auto& one : in.at("processes")) state.processes.push_back(process(one));
+  // Older binaries leave none.
+  if (in.contains("metrics")) state.metrics = optional_descriptor(in, "metrics");
+  if (in.contains("app_metrics")) {
+    for (const auto& one : in.at("app_metrics")) {
+      state.app_metrics[bytes(one, "app")] = descriptor(one, "fd");
+    }
+  }
   state.failure = bytes(in, "failure");
   for (const auto& one : in.at("descriptors")) {
     if (!one.is_number_unsigned()) throw std::invalid_argument("descriptors: no number");
@@ -201,6 +210,10 @@ State read(std::string_view text) {
 }  // namespace
 
 std::string to_json(const UpgradeState& state) {
+  json app_metrics = json::array();
+  for (const auto& [app, fd] : state.app_metrics) {
+    app_metrics.push_back({{"app", bytes(app)}, {"fd", fd}});
+  }
   const json out = {{"version", State::kVersion},
                     {"binary_path", bytes(state.binary_path)},
                     {"binary", state.binary},
@@ -209,6 +222,8 @@ std::string to_json(const UpgradeState& state) {
                     {"listeners", put_all(state.listeners)},
                     {"locks", put_all(state.locks)},
                     {"processes", put_all(state.processes)},
+                    {"metrics", descriptor(state.metrics)},
+                    {"app_metrics", std::move(app_metrics)},
                     {"failure", bytes(state.failure)},
                     {"descriptors", all_descriptors(state)},
                     {"service", put(state.service)}};

@@ -72,6 +72,9 @@ struct UpgradeState {
   std::vector<Listener> listeners;
   std::vector<Lock> locks;
   std::vector<Process> processes;
+  // Stores of metrics (shared_memory.h): what was counted goes on. -1, or not there: none.
+  int metrics = -1;
+  std::map<std::string, int> app_metrics;  // by app
   Service service;
   // Not empty: the upgrade failed, and the writer of the state runs again.
   std::string failure;

@@ -34,9 +34,9 @@ WorkerPool::WorkerPool(const WorkerGround& ground, std::shared_ptr<const Generat
     app.settings = &settings;
     app.counters = &counters_[name];
     if (settings.preload) {
-      app.zygote =
-          std::make_unique<ZygoteKeeper>(ground.loop, ground.launcher, ground.log, generation_,
-                                         name, static_cast<ZygoteKeeper::Observer&>(*this));
+      app.zygote = std::make_unique<ZygoteKeeper>(ground.loop, ground.launcher, ground.log,
+                                                  ground.memory, generation_, name,
+                                                  static_cast<ZygoteKeeper::Observer&>(*this));
     }
     const int count = settings.workers > 0 ? settings.workers : available_cpus();
     for (int i = 0; i < count; ++i) app.seats.push_back(std::make_unique<Seat>(*this, app));

@@ -53,6 +53,8 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::launch(const WorkerGround&
   worker->policy = RecyclePolicy(settings, random_share());
   auto theirs = worker->make_wire();
   if (!theirs) return Unexpected{std::move(theirs).error()};
+  const auto app_metrics = ground.memory.app_metrics(app, kAppMetricsBytes);
+  if (!app_metrics) return Unexpected{app_metrics.error()};
   worker->clear_record(generation.number);
 
   const std::string name = fmt::format("worker {} {}", app, worker->id_);
@@ -66,9 +68,10 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::launch(const WorkerGround&
   }
   worker->facts_ = {worker->id_, generation.number, 0, *slot, app};
   if (worker->child_->born()) worker->set_born();
-  worker->child_->send(ipc::WorkerInit{worker->id_, generation.number, *slot, app},
-                       {generation.worker_start.get(), theirs->get(), worker->ends_.claims.get(),
-                        ground.scoreboard_file.get(), generation.logs.error.get()});
+  worker->child_->send(
+      ipc::WorkerInit{worker->id_, generation.number, *slot, app},
+      {generation.worker_start.get(), theirs->get(), worker->ends_.claims.get(),
+       ground.memory.scoreboard_file().get(), generation.logs.error.get(), *app_metrics});
   return worker;
 }
 
@@ -129,7 +132,7 @@ Result<UniqueFd> WorkerProcess::make_wire() {
 }
 
 void WorkerProcess::clear_record(std::uint32_t generation) {
-  auto& record = ground_.scoreboard.slot(slot_);
+  auto& record = ground_.memory.scoreboard().slot(slot_);
   record.pid = 0;
   record.worker_id = id_;
   record.generation = generation;
@@ -141,7 +144,8 @@ void WorkerProcess::clear_record(std::uint32_t generation) {
 }
 
 void WorkerProcess::mark_exited() {
-  ground_.scoreboard.slot(slot_).phase = static_cast<std::uint32_t>(ipc::WorkerPhase::kExited);
+  ground_.memory.scoreboard().slot(slot_).phase =
+      static_cast<std::uint32_t>(ipc::WorkerPhase::kExited);
 }
 
 void WorkerProcess::set_ready(const ipc::Ready& ready, std::uint32_t slots) {

@@ -9,6 +9,7 @@
 #include "common/control/generation.h"
 #include "common/control/oom_watch.h"
 #include "common/control/recycle_policy.h"
+#include "common/control/shared_memory.h"
 #include "common/control/upgrade_state.h"
 #include "common/control/worker_numbers.h"
 #include "common/control/zygote_keeper.h"
@@ -21,8 +22,7 @@ struct WorkerGround {
   EventLoop& loop;
   Launcher& launcher;
   const Logger& log;
-  const UniqueFd& scoreboard_file;
-  ipc::Scoreboard& scoreboard;  // a map of it
+  SharedMemory& memory;
   WorkerNumbers& numbers;
   OomWatch& oom;
 };
@@ -47,7 +47,7 @@ class WorkerProcess final : public Deletable {
   Child& child() { return *child_; }
   const Child& child() const { return *child_; }
   WorkerState state() const { return child_->lifecycle().state(); }
-  const ipc::WorkerSlot& record() const { return ground_.scoreboard.slot(slot_); }
+  const ipc::WorkerSlot& record() const { return ground_.memory.scoreboard().slot(slot_); }
   bool is_asgi() const { return !facts_.whole_requests; }
 
   // It has a pid.

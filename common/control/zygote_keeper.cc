@@ -24,11 +24,12 @@ std::string title_of(const std::string& app, const config::App& settings,
 }  // namespace
 
 ZygoteKeeper::ZygoteKeeper(EventLoop& loop, Launcher& launcher, const Logger& log,
-                           std::shared_ptr<const Generation> generation, std::string app,
-                           Observer& observer)
+                           SharedMemory& memory, std::shared_ptr<const Generation> generation,
+                           std::string app, Observer& observer)
     : loop_(loop),
       launcher_(launcher),
       log_(log),
+      memory_(memory),
       generation_(std::move(generation)),
       app_(std::move(app)),
       settings_(generation_->config.apps.at(app_)),
@@ -38,18 +39,24 @@ ZygoteKeeper::ZygoteKeeper(EventLoop& loop, Launcher& launcher, const Logger& lo
 void ZygoteKeeper::start() {
   if (child_ != nullptr || restart_.active() || leaving_) return;
   told_ = false;
+  const auto metrics = memory_.app_metrics(app_, kAppMetricsBytes);
+  if (!metrics) return cannot_start(metrics.error().message);
   child_ = std::make_unique<Child>(loop_, launcher_, log_, static_cast<Child::Owner&>(*this),
                                    "zygote " + app_, settings_.boot_timeout);
   const std::string title = title_of(app_, settings_, generation_->number);
   if (auto launched = child_->launch(title, "zygote", true); !launched) {
     child_.reset();
-    const std::string reason = "cannot start a zygote: " + launched.error().message;
-    try_again(Death::kBeforeReady, Clock::duration::zero(),
-              fmt::format("app '{}': {}", app_, reason));
-    return observer_.zygote_failed(app_, reason, false, policy_.failures());
+    return cannot_start(launched.error().message);
   }
   child_->send(ipc::ZygoteInit{app_},
-               {generation_->worker_start.get(), generation_->logs.error.get()});
+               {generation_->worker_start.get(), generation_->logs.error.get(), *metrics});
+}
+
+void ZygoteKeeper::cannot_start(const std::string& why) {
+  const std::string reason = "cannot start a zygote: " + why;
+  try_again(Death::kBeforeReady, Clock::duration::zero(),
+            fmt::format("app '{}': {}", app_, reason));
+  observer_.zygote_failed(app_, reason, false, policy_.failures());
 }
 
 bool ZygoteKeeper::ready() const {

@@ -12,6 +12,7 @@
 #include "common/control/child.h"
 #include "common/control/generation.h"
 #include "common/control/restart_policy.h"
+#include "common/control/shared_memory.h"
 
 namespace saola::control {
 
@@ -31,7 +32,7 @@ class ZygoteKeeper final : private Child::Owner {
   };
 
   // References outlive it; `app` names an entry of generation.config.apps.
-  ZygoteKeeper(EventLoop& loop, Launcher& launcher, const Logger& log,
+  ZygoteKeeper(EventLoop& loop, Launcher& launcher, const Logger& log, SharedMemory& memory,
                std::shared_ptr<const Generation> generation, std::string app, Observer& observer);
 
   // Starts it if none runs and no attempt is planned.
@@ -50,12 +51,14 @@ class ZygoteKeeper final : private Child::Owner {
  private:
   void child_said(Child& child, ipc::ControlMessage& message) override;
   void child_exited(Child& child, int wait_status) override;
+  void cannot_start(const std::string& why);
   void try_again(Death death, Clock::duration served, const std::string& what);
   static void on_restart(void* self);
 
   EventLoop& loop_;
   Launcher& launcher_;
   const Logger& log_;
+  SharedMemory& memory_;
   const std::shared_ptr<const Generation> generation_;
   const std::string app_;
   const config::App& settings_;

@@ -35,7 +35,8 @@ struct KeyPair {
 };
 
 // fds: [0] memory file with EdgeStart as JSON (to_json/parse_edge_start), [1] scoreboard,
-// [2] error log, [3] access log if has_access_log, then the listening sockets in order of config.listen.
+// [2] the server's metrics, [3] error log, [4] access log if has_access_log, then the listening
+// sockets in order of config.listen.
 struct EdgeInit {
   bool has_access_log = false;
   std::uint32_t listeners = 0;
@@ -80,7 +81,8 @@ struct ReopenLogs {  // fds: [0] error log, [1] access log if has_access_log (ed
   bool has_access_log = false;
 };
 
-// fds: [0] memory file with WorkerStart as JSON, [1] wire socket, [2] claim table, [3] scoreboard, [4] error log.
+// fds: [0] memory file with WorkerStart as JSON, [1] wire socket, [2] claim table, [3] scoreboard, [4] error log,
+// [5] the app's metrics.
 struct WorkerInit {
   std::uint32_t worker_id = 0;
   std::uint32_t generation = 0;
@@ -191,7 +193,7 @@ struct EdgeReport {
 };
 
 // preload: the zygote imports the app and forks workers. fds: [0] memory file with WorkerStart as JSON,
-// [1] error log.
+// [1] error log, [2] the app's metrics.
 struct ZygoteInit {
   std::string app;
 };

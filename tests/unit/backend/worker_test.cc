@@ -16,6 +16,7 @@
 #include "common/ipc/control_channel.h"
 #include "common/ipc/control_message.h"
 #include "common/ipc/scoreboard.h"
+#include "common/metrics/metric_store.h"
 #include "tests/support/temporary_directory.h"
 #include "wire_peer.h"
 
@@ -71,6 +72,7 @@ class WorkerTest : public testing::Test {
     const auto board = must(ipc::Scoreboard::create_file());
     scoreboard_.emplace(must(ipc::Scoreboard::map(board)));
     log_.reset(::memfd_create("log", MFD_CLOEXEC));
+    const auto metrics = must(metrics::MetricStore::create_file(1 << 16));
     const UniqueFd socket = peer_.take_socket();
     const UniqueFd claims = peer_.take_claims_file();
     const auto start =
@@ -81,8 +83,8 @@ class WorkerTest : public testing::Test {
     init.generation = 2;
     init.scoreboard_slot = 5;
     init.app = "app";
-    const auto sent = control_->send(
-        ipc::to_json(init), {start.get(), socket.get(), claims.get(), board.get(), log_.get()});
+    const auto sent = control_->send(ipc::to_json(init), {start.get(), socket.get(), claims.get(),
+                                                          board.get(), log_.get(), metrics.get()});
     SAOLA_CHECK(sent.has_value());
     const int control_fd = control_->fd();
     child_.emplace([&, fd = theirs.release()] {
@@ -117,6 +119,7 @@ class WorkerTest : public testing::Test {
   // A new edge takes the place of the old one.
   void rewire() {
     peer_ = WirePeer();
+    const auto metrics = must(metrics::MetricStore::create_file(1 << 16));
     const UniqueFd socket = peer_.take_socket();
     const UniqueFd claims = peer_.take_claims_file();
     peer_.hello();

@@ -29,10 +29,10 @@ TEST_F(RecyclingTest, AWorkerLeavesWhenItsSuccessorServes) {
   config::Config config = one_wsgi_app(1);
   config.apps["app"].max_requests = 10;
   begin_serving(config);
-  scoreboard_.slot(0).requests_started = 9;
+  memory_.scoreboard().slot(0).requests_started = 9;
   settle();
   EXPECT_EQ(workers(), 1U);
-  scoreboard_.slot(0).requests_started = 10;
+  memory_.scoreboard().slot(0).requests_started = 10;
   turn_until([&] { return workers() == 2; }, "the successor");
   settle();
   EXPECT_TRUE(edge().heard_nothing()) << "the old one serves until the new one is ready";
@@ -54,7 +54,8 @@ TEST_F(RecyclingTest, OneWorkerAtATime) {
   config::Config config = one_wsgi_app(3);
   config.apps["app"].max_requests = 10;
   begin_serving(config);
-  for (std::size_t slot = 0; slot < 3; ++slot) scoreboard_.slot(slot).requests_started = 50;
+  for (std::size_t slot = 0; slot < 3; ++slot)
+    memory_.scoreboard().slot(slot).requests_started = 50;
   turn_until([&] { return workers() == 4; }, "one successor");
   settle();
   successor_serves(3);
@@ -73,7 +74,8 @@ TEST_F(RecyclingTest, EachThatIsDueGetsItsTurn) {
   begin_serving(config);
   // Whoever serves is due, its successors too.
   const auto all_due = [this] {
-    for (std::size_t slot = 0; slot < 3; ++slot) scoreboard_.slot(slot).requests_started = 50;
+    for (std::size_t slot = 0; slot < 3; ++slot)
+      memory_.scoreboard().slot(slot).requests_started = 50;
   };
   all_due();
   for (const std::uint32_t expected : {1U, 2U, 3U}) {
@@ -90,7 +92,7 @@ TEST_F(RecyclingTest, ASuccessorThatCannotStartLeavesTheOldOneServing) {
   config::Config config = one_wsgi_app(1);
   config.apps["app"].max_requests = 10;
   begin_serving(config);
-  scoreboard_.slot(0).requests_started = 10;
+  memory_.scoreboard().slot(0).requests_started = 10;
   turn_until([&] { return workers() == 2; }, "the successor");
   worker(1).say(ipc::BootFailed{"ImportError", true});
   worker(1).exit(W_EXITCODE(3, 0));
@@ -104,7 +106,7 @@ TEST_F(RecyclingTest, ADeathDuringTheRecyclingIsReplacedByTheSuccessor) {
   config::Config config = one_wsgi_app(1);
   config.apps["app"].max_requests = 10;
   begin_serving(config);
-  scoreboard_.slot(0).requests_started = 10;
+  memory_.scoreboard().slot(0).requests_started = 10;
   turn_until([&] { return workers() == 2; }, "the successor");
   worker(0).exit(W_EXITCODE(0, SIGKILL));
   worker(0).say(ipc::Ready{"wsgi", 1});
@@ -128,7 +130,7 @@ TEST_F(RecyclingTest, AWorkerWithoutASignOfLifeIsKilledOnceItsSuccessorIsReady) 
   config::Config config = one_wsgi_app(1);
   config.apps["app"].hang_timeout = seconds(1);
   begin_serving(config);
-  scoreboard_.slot(0).heartbeat_ns =
+  memory_.scoreboard().slot(0).heartbeat_ns =
       static_cast<std::uint64_t>((now_ns() - nanoseconds(seconds(60))).count());
   await<ipc::DumpStacks>(worker(0));
   EXPECT_TRUE(worker(0).signals.empty());
@@ -142,10 +144,11 @@ TEST_F(RecyclingTest, OneThatComesBackToLifeMeanwhileLeavesInPeace) {
   config::Config config = one_wsgi_app(1);
   config.apps["app"].hang_timeout = seconds(1);
   begin_serving(config);
-  scoreboard_.slot(0).heartbeat_ns =
+  memory_.scoreboard().slot(0).heartbeat_ns =
       static_cast<std::uint64_t>((now_ns() - nanoseconds(seconds(60))).count());
   await<ipc::DumpStacks>(worker(0));
-  scoreboard_.slot(0).heartbeat_ns = static_cast<std::uint64_t>((now_ns() + seconds(60)).count());
+  memory_.scoreboard().slot(0).heartbeat_ns =
+      static_cast<std::uint64_t>((now_ns() + seconds(60)).count());
   successor_serves(1);
   EXPECT_EQ(await<ipc::WorkerDrain>(edge()).worker_id, 1U);
   EXPECT_TRUE(worker(0).signals.empty());

@@ -39,8 +39,8 @@ class SupervisionTest : public testing::Test, private SupervisionHost {
   using FakeChild = test::FakeChild;
 
   void begin(config::Config config) {
-    supervision_.emplace(loop_, launcher_, log_, report_, scoreboard_file_, scoreboard_,
-                         make(1, std::move(config)), static_cast<SupervisionHost&>(*this));
+    supervision_.emplace(loop_, launcher_, log_, report_, memory_, make(1, std::move(config)),
+                         static_cast<SupervisionHost&>(*this));
   }
   // Turns of the loop until `condition` holds.
   template <class Condition>
@@ -113,8 +113,7 @@ class SupervisionTest : public testing::Test, private SupervisionHost {
   CapturingSink sink_;
   Logger log_{sink_, "supervisor", LogLevel::kDebug};
   StartReport report_{log_, true};
-  UniqueFd scoreboard_file_ = ipc::Scoreboard::create_file().value();
-  ipc::Scoreboard scoreboard_ = ipc::Scoreboard::map(scoreboard_file_).value();
+  SharedMemory memory_ = SharedMemory::create().value();
   std::optional<Supervision> supervision_;
 
  private:

@@ -20,8 +20,9 @@ TEST_F(SupervisionTest, StartsTheEdgeFirstAndTheWorkersWhenItIsReady) {
   const auto init = edge().heard<ipc::EdgeInit>(&fds);
   ASSERT_TRUE(init);
   EXPECT_FALSE(init->has_access_log);
-  ASSERT_EQ(fds.size(), 3U);
+  ASSERT_EQ(fds.size(), 4U);
   EXPECT_EQ(ipc::read_memory_file(fds[0]).value(), "edge start 1");
+  EXPECT_TRUE(metrics::MetricStore::map(fds[2]).has_value());
 
   edge().say(ipc::Ready{});
   turn_until([&] { return workers() == 2; }, "the workers");
@@ -40,7 +41,7 @@ TEST_F(SupervisionTest, JoinsAReadyWorkerToTheEdgeByASocketPairAndAClaimTable) {
   const auto init = worker(0).heard<ipc::WorkerInit>(&at_worker);
   ASSERT_TRUE(init);
   EXPECT_EQ(init->app, "app");
-  ASSERT_EQ(at_worker.size(), 5U);
+  ASSERT_EQ(at_worker.size(), 6U);
   settle();
   EXPECT_TRUE(edge().heard_nothing()) << "the edge must not know of a worker that still imports";
 
@@ -80,8 +81,8 @@ TEST_F(SupervisionTest, SaysReadyOnceEveryWorkerServes) {
 
 TEST_F(SupervisionTest, ReplacesAKilledWorkerAtOnceAndTellsTheEdgeFirst) {
   begin_serving(one_wsgi_app(1));
-  scoreboard_.slot(0).requests_started = 5;
-  scoreboard_.slot(0).requests_finished = 4;
+  memory_.scoreboard().slot(0).requests_started = 5;
+  memory_.scoreboard().slot(0).requests_finished = 4;
   worker(0).exit(W_EXITCODE(0, SIGKILL));
   turn_until([&] { return workers() == 1; }, "the replacement");
   const auto removed = edge().heard<ipc::WorkerRemove>();

@@ -86,7 +86,7 @@ TEST_F(ZygoteKeeperTest, SeatsWaitForTheZygoteAndAreForkedFromIt) {
   EXPECT_EQ(zygote().title, "saola: zygote app, generation 1");
   std::vector<UniqueFd> fds;
   EXPECT_EQ(zygote().heard<ipc::ZygoteInit>(&fds).value_or(ipc::ZygoteInit{}).app, "app");
-  EXPECT_EQ(fds.size(), 2U);
+  EXPECT_EQ(fds.size(), 3U);
   settle();
   EXPECT_TRUE(zygote().heard_nothing());
   zygote().say(ipc::Ready{"wsgi", 0});
@@ -214,7 +214,7 @@ TEST_F(ZygoteKeeperTest, RecyclingWaitsForTheZygote) {
   await_log("ready after");
   zygote().exit(W_EXITCODE(0, SIGKILL));
   turn_until([&] { return zygotes() == 1; }, "the next zygote");
-  scoreboard_.slot(0).requests_started = 10;
+  memory_.scoreboard().slot(0).requests_started = 10;
   await_log("is to be replaced: max_requests");
   EXPECT_TRUE(zygote().heard<ipc::ZygoteInit>());
   EXPECT_TRUE(zygote().heard_nothing());
