@@ -168,6 +168,23 @@ struct Server {
   bool operator==(const Server&) const = default;
 };
 
+// Metrics, health and status, on an address of their own.
+struct Admin {
+  // Taken if it is free: several servers run on one machine without being told about each other.
+  static constexpr const char* kDefaultAddress = "127.0.0.1:9180";
+
+  std::string listen = kDefaultAddress;  // empty: off
+  std::string certificate;               // path, PEM; empty: no TLS
+  std::string key;
+  std::string key_password_file;
+  std::string token_file;          // path; its first line is the bearer token; empty: none is asked
+  std::vector<std::string> hosts;  // names that a request's Host may have beside addresses
+  std::vector<std::string> latency_buckets = {"500us", "1ms",   "2.5ms", "5ms",   "10ms", "25ms",
+                                              "50ms",  "100ms", "250ms", "500ms", "1s",   "2.5s",
+                                              "5s",    "10s",   "30s",   "60s"};
+  bool operator==(const Admin&) const = default;
+};
+
 struct Config {
   std::string path;             // of the file, empty in drop-in mode
   std::string directory = ".";  // absolute; relative paths start here
@@ -177,7 +194,7 @@ struct Config {
   std::vector<Route> routes;        // empty: everything to the only app
   Limits limits;
   Log log;
-  std::optional<std::string> admin_listen;  // [admin] listen
+  Admin admin;
   bool operator==(const Config&) const = default;
 };
 

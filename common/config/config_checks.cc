@@ -8,6 +8,7 @@
 #include "common/config/config_loader.h"
 #include "common/config/config_schema.h"
 #include "common/config/key_messages.h"
+#include "common/config/latency_buckets.h"
 #include "common/config/paths.h"
 #include "common/config/shown_text.h"
 #include "common/config/suggestion.h"
@@ -235,6 +236,38 @@ void warn_about_routes(const Config& config, Problems& out) {
   }
 }
 
+void check_admin(const Config& config, Problems& out) {
+  const Admin& admin = config.admin;
+  if (admin.certificate.empty() != admin.key.empty()) {
+    out.push_back({admin.key.empty() ? "admin.certificate" : "admin.key",
+                   "[admin] needs 'certificate' and 'key' together"});
+  }
+  const auto& buckets = admin.latency_buckets;
+  if (buckets.empty() || buckets.size() > kMostLatencyBuckets) {
+    out.push_back({"admin.latency_buckets",
+                   fmt::format("'latency_buckets' in [admin] must have between 1 and {} times",
+                               kMostLatencyBuckets)});
+  }
+  const auto bounds = latency_bounds(admin);
+  if (std::adjacent_find(bounds.begin(), bounds.end(), std::greater_equal<>()) != bounds.end()) {
+    out.push_back(
+        {"admin.latency_buckets", "'latency_buckets' in [admin] must ascend, each time once"});
+  }
+}
+
+// Whoever reaches the address learns what runs, and may ask for it as often as they like.
+void warn_about_admin(const Config& config, Problems& out) {
+  const auto address = parse_address(config.admin.listen);
+  if (config.admin.listen.empty() || !address || address->kind != Address::Kind::kInet) return;
+  const bool here =
+      address->host == "localhost" || address->host == "::1" || address->host.starts_with("127.");
+  if (here || !config.admin.token_file.empty()) return;
+  out.push_back({"admin.listen",
+                 fmt::format("[admin] listens on {} and asks for no token: everybody who reaches "
+                             "it sees metrics, paths and stacks; set 'token_file'",
+                             config.admin.listen)});
+}
+
 }  // namespace
 
 std::vector<Problem> validate(const Config& config) {
@@ -244,6 +277,7 @@ std::vector<Problem> validate(const Config& config) {
   check_listeners(config, out);
   check_routes(config, out);
   check_rest(config, out);
+  check_admin(config, out);
   return out;
 }
 
@@ -252,9 +286,7 @@ std::vector<Problem> warnings(const Config& config) {
   warn_about_listeners(config, out);
   warn_about_apps(config, out);
   warn_about_routes(config, out);
-  if (config.admin_listen) {
-    out.push_back({"admin.listen", "'listen' in [admin] has no effect yet"});
-  }
+  warn_about_admin(config, out);
   return out;
 }
 

@@ -365,12 +365,26 @@ const Table& log_table() {
 const Table& admin_table() {
   static const Table table{
       "[admin]",
-      "Metrics and health, on an address of their own. No effect yet.",
+      "Metrics, health and status, on an address of their own.",
       {
-          optional_address("listen", &Config::admin_listen, "address; empty: off"),
+          address("listen", &Admin::listen,
+                  "address; the default one is used if nobody else has it; empty: off"),
+          path("certificate", &Admin::certificate,
+               "certificate chain, PEM; empty: no TLS on this address"),
+          path("key", &Admin::key, "its private key, PEM; read before root is given up"),
+          path("key_password_file", &Admin::key_password_file,
+               "file whose first line decrypts the key; empty: not encrypted"),
+          path("token_file", &Admin::token_file,
+               "file whose first line a request must bring as \"Authorization: Bearer ...\" "
+               "(/healthz and /readyz answer without); empty: nothing is asked for"),
+          list("hosts", &Admin::hosts, "a list of host names",
+               "names that requests may call this address by, beside IP addresses and localhost",
+               check_field_value),
+          list("latency_buckets", &Admin::latency_buckets, "a list of times",
+               "upper bounds of the latency histograms' buckets, ascending", check_short_time),
       },
       {},
-      make_default<Config>};
+      make_default<Admin>};
   return table;
 }
 
@@ -398,7 +412,7 @@ const Table& root_table() {
                                list_child("route", route_table, &Config::routes),
                                member_child("limits", limits_table, &Config::limits),
                                member_child("log", log_table, &Config::log),
-                               same_object_child("admin", admin_table),
+                               member_child("admin", admin_table, &Config::admin),
                                same_object_child("edge", edge_table),
                            },
                            make_default<Config>};

@@ -91,6 +91,11 @@ std::optional<std::string> check_trusted(std::string_view text) {
   return checked ? std::nullopt : std::optional(checked.error().message);
 }
 
+std::optional<std::string> check_short_time(std::string_view text) {
+  auto checked = parse_short_time(text);
+  return checked ? std::nullopt : std::optional(checked.error().message);
+}
+
 std::optional<std::string> check_field_value(std::string_view text) {
   const auto fits = [](char c) { return c >= ' ' && c < 0x7f; };
   if (std::all_of(text.begin(), text.end(), fits)) return std::nullopt;

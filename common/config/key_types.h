@@ -40,6 +40,7 @@ using TextCheck = std::optional<std::string> (*)(std::string_view text);
 std::optional<std::string> check_nothing(std::string_view text);
 std::optional<std::string> check_address(std::string_view text);      // empty is fine
 std::optional<std::string> check_trusted(std::string_view text);      // a network
+std::optional<std::string> check_short_time(std::string_view text);   // "2.5ms"
 std::optional<std::string> check_field_value(std::string_view text);  // of an HTTP field
 std::optional<std::string> check_route_host(std::string_view text);
 std::optional<std::string> check_route_path(std::string_view text);

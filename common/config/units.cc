@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <limits>
 #include <optional>
 
@@ -31,6 +33,14 @@ constexpr std::array<Unit, 9> kSizeUnits{{{"TiB", 1ULL << 40},
                                           {"KB", 1'000},
                                           {"B", 1}}};
 constexpr std::uint64_t kLargest = std::numeric_limits<std::int64_t>::max();
+
+struct ShortUnit {
+  std::string_view name;
+  double nanoseconds;
+};
+constexpr std::array<ShortUnit, 3> kShortUnits{{{"us", 1e3}, {"ms", 1e6}, {"s", 1e9}}};
+constexpr double kShortest = 1e3;
+constexpr double kLongestShort = 86'400e9;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
@@ -137,6 +147,23 @@ std::string format_size(std::uint64_t bytes) {
     if (bytes % unit.factor == 0) return fmt::format("{}{}", bytes / unit.factor, unit.name);
   }
   return fmt::format("{}", bytes);
+}
+
+Result<std::chrono::nanoseconds> parse_short_time(std::string_view text) {
+  double number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
+  const std::string_view name(rest, static_cast<std::size_t>(end - rest));
+  const auto* const unit = std::find_if(kShortUnits.begin(), kShortUnits.end(),
+                                        [name](const auto& one) { return one.name == name; });
+  if (error != std::errc() || unit == kShortUnits.end()) {
+    return fail(fmt::format("{} is no time; write it like 500us, 2.5ms or 10s", shown(text)));
+  }
+  const double nanoseconds = std::round(number * unit->nanoseconds);
+  if (!(nanoseconds >= kShortest && nanoseconds <= kLongestShort)) {
+    return fail(fmt::format("{} is not between 1us and a day", shown(text)));
+  }
+  return std::chrono::nanoseconds(static_cast<std::int64_t>(nanoseconds));
 }
 
 }  // namespace saola::config

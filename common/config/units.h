@@ -23,6 +23,9 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text);
 // Largest unit (up to hours) first: "1h30m", "1s500ms", "0s". `duration` is not negative.
 std::string format_duration(std::chrono::milliseconds duration);
 
+// A part of a second or a few: "500us" "2.5ms" "10s"; from one microsecond to a day.
+Result<std::chrono::nanoseconds> parse_short_time(std::string_view text);
+
 // Below 2^63, so that every size is also a TOML integer.
 Result<std::uint64_t> parse_size(std::string_view text);
 // The largest power of 1024 that divides it, or plain bytes: "8MiB", "8190".

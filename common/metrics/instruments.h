@@ -13,9 +13,11 @@
 #include <initializer_list>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "common/metrics/metric_store.h"
 #include "common/metrics/series_key.h"
+#include "common/metrics/time_bounds.h"
 
 namespace saola::metrics {
 
@@ -53,7 +55,8 @@ class TimeCounter {
   Word* word_ = detail::nowhere.data();
 };
 
-// One writer at a time: a gauge of a process that has been replaced is set anew by its successor.
+// A value of this moment. One writer at a time: a gauge of a process that has been replaced is set
+// anew by its successor.
 class Gauge {
  public:
   Gauge() = default;
@@ -72,12 +75,14 @@ class Gauge {
 class TimeHistogram {
  public:
   TimeHistogram() = default;
-  // `bounds`: upper bounds in nanoseconds, ascending; at most kMostWords - 2. They outlive it.
-  TimeHistogram(MetricStore& store, std::span<const std::uint64_t> bounds, std::string_view name,
+  // `bounds` outlive it.
+  TimeHistogram(MetricStore& store, const TimeBounds& bounds, std::string_view name,
                 std::initializer_list<LabelView> labels = {})
-      : bounds_(bounds) {
+      : bounds_(bounds.nanoseconds()) {
+    std::vector<LabelView> all(labels);
+    all.emplace_back(kBoundsLabel, bounds.text());
     const auto words =
-        store.find_or_add(SeriesKind::kTimeHistogram, encode_key(name, labels), bounds.size() + 2);
+        store.find_or_add(SeriesKind::kTimeHistogram, encode_key(name, all), bounds_.size() + 2);
     if (!words.empty()) words_ = words.data();
   }
   void observe(std::chrono::nanoseconds time) const {

@@ -156,7 +156,26 @@ listen = ":9180"
           "app.threads: 'threads' has no effect on an ASGI application; 'concurrency' has",
           "app.max_requests_jitter: 'max_requests_jitter' has no effect without 'max_requests'",
           "route.1: this [[route]] is never reached: the one before it takes every request",
-          "admin.listen: 'listen' in [admin] has no effect yet"));
+          "admin.listen: [admin] listens on :9180 and asks for no token: everybody who "
+          "reaches it sees metrics, paths and stacks; set 'token_file'"));
+}
+
+TEST(Warnings, DoNotTellOfAnAdminAddressThatOnlyThisMachineReaches) {
+  for (const char* admin :
+       {"", "listen = \"[::1]:9180\"", "listen = \"localhost:1\"", "listen = \"unix:a\"",
+        "listen = \"\"", "listen = \":9180\"\ntoken_file = \"token\""}) {
+    EXPECT_THAT(lines(warnings(loaded(kApp + "[admin]\n" + admin + "\n"))), ElementsAre()) << admin;
+  }
+}
+
+TEST(Validate, FindsBucketsThatDoNotAscendAndHalfACertificate) {
+  Config config = loaded(kApp);
+  config.admin.certificate = "c";
+  config.admin.latency_buckets = {"2ms", "2000us"};
+  EXPECT_THAT(lines(validate(config)),
+              ElementsAre("admin.key: [admin] needs 'certificate' and 'key' together",
+                          "admin.latency_buckets: 'latency_buckets' in [admin] must ascend, each "
+                          "time once"));
 }
 
 TEST(Warnings, TellOfAnApplicationThatNoRouteReaches) {

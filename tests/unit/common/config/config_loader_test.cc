@@ -109,7 +109,7 @@ listen = "127.0.0.1:9180"
   EXPECT_EQ(config.limits.body, 0U);
   EXPECT_EQ(config.limits.header_bytes, 32'768U);
   EXPECT_EQ(config.log.level, LogLevel::kDebug);
-  EXPECT_EQ(config.admin_listen, "127.0.0.1:9180");
+  EXPECT_EQ(config.admin.listen, "127.0.0.1:9180");
 }
 
 TEST(LoadConfig, TakesCertificatesFromTheirOwnTablesAlone) {

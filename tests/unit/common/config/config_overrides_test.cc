@@ -30,7 +30,7 @@ TEST(Environment, StandsOverTheFile) {
   EXPECT_TRUE(app.factory);
   EXPECT_THAT(app.pythonpath, ElementsAre("lib", "src"));
   EXPECT_THAT(app.env, ElementsAre(testing::Pair("lower_Case", "a,b=c")));
-  EXPECT_EQ(config.admin_listen, ":9180");
+  EXPECT_EQ(config.admin.listen, ":9180");
   EXPECT_EQ(config.server.umask, 077);
 }
 

@@ -70,6 +70,16 @@ TEST(Duration, PrintedIsReadBack) {
   }
 }
 
+TEST(ShortTime, IsReadAsPeopleWriteIt) {
+  EXPECT_EQ(parse_short_time("500us")->count(), 500'000);
+  EXPECT_EQ(parse_short_time("2.5ms")->count(), 2'500'000);
+  EXPECT_EQ(parse_short_time("86400s")->count(), 86'400'000'000'000);
+  for (const char* text : {"", "5", "fast", "-1s", "0s", "nans", "infs", "1e3s", "1 s", "86401s",
+                           "0.5us", "1m", "1s "}) {
+    EXPECT_FALSE(parse_short_time(text)) << text;
+  }
+}
+
 TEST(Size, IsReadAsPeopleWriteIt) {
   const std::vector<std::pair<std::string, std::uint64_t>> table{
       {"0", 0},

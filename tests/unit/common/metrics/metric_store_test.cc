@@ -168,12 +168,12 @@ TEST(Instruments, WithoutAStoreCountNowhere) {
 TEST(Instruments, AHistogramCountsAValueOnItsBoundBelowIt) {
   const UniqueFd file = make_file();
   MetricStore store = map_file(file);
-  const std::vector<std::uint64_t> bounds = {1000, 2000};
+  const TimeBounds bounds({1000, 2000});
   const TimeHistogram histogram(store, bounds, "latency");
   for (const int ns : {1, 1000, 1001, 2000, 2001, 1'000'000, -5}) {
     histogram.observe(std::chrono::nanoseconds(ns));
   }
-  EXPECT_THAT(contents(store)[encode_key("latency", {})],
+  EXPECT_THAT(contents(store)[encode_key("latency", {{kBoundsLabel, "1000,2000"}})],
               ElementsAre(3, 2, 2, 1 + 1000 + 1001 + 2000 + 2001 + 1'000'000));
 }
 
