@@ -65,7 +65,7 @@ void ClientConnection::close() {
   if (exchange_ && exchange_->state() != Exchange::State::kDone) {
     exchange_->on_client_gone();
   }
-  if (exchange_) log_access();
+  if (exchange_) account();
   watcher_->watch(0);
   timer_.clear();
   // It may have marked itself for the next turn, which it will not see.
@@ -168,9 +168,14 @@ void ClientConnection::shake_hands() {
   if (status != StreamStatus::kOk) {
     services_.log.debug("{}: handshake with {} failed: {}", listener_->config.address, peer_.host,
                         stream_->error());
+    if (stream_->is_tls()) services_.metrics->handshake_failed(stream_->error());
     return close();
   }
   enter(Phase::kOpen);
+  if (stream_->is_tls()) {
+    services_.metrics->shook_hands(stream_->tls_version(), stream_->tls_cipher(),
+                                   stream_->session_resumed());
+  }
   if (listener_->tls) set_read_deadline(services_.config.limits.header_timeout);
   update_interest();
   if (listener_->tls == nullptr && !stream_->has_buffered_input()) return;
@@ -408,7 +413,7 @@ void ClientConnection::end_turn() {
 }
 
 void ClientConnection::put_away_exchange() {
-  log_access();
+  account();
   const bool unread = !decoder_.complete() || !input_.empty();
   if (!keep_alive_) return begin_close(unread || exchange_->status() == 400);
   exchange_.reset();

@@ -51,6 +51,9 @@ class ClientConnection final : public Deletable, public Downstream {
   void drain();
   void close();
   bool is_idle() const;
+  bool is_shaking_hands() const {
+    return phase_ == Phase::kProxyHeader || phase_ == Phase::kHandshake;
+  }
   // While the edge drains: idle, and not so new that its first request may still be on the way.
   bool may_close_at_drain() const;
   // Called now and then: frees buffers of a connection that has been idle since the last call.
@@ -94,6 +97,7 @@ class ClientConnection final : public Deletable, public Downstream {
   void begin_body(Exchange& exchange, std::uint64_t limit);
   void refuse_head(const http1::HttpError& error);
   void refuse_body(int status, std::string_view outcome);
+  void account();
   void log_access();
 
   // Writing.
@@ -143,7 +147,7 @@ class ClientConnection final : public Deletable, public Downstream {
   bool linger_ = false;     // after the last answer
   bool answered_ = false;   // the exchange's answer is complete in out_
   bool broken_off_ = false;
-  bool logged_ = false;  // the exchange has its access log line
+  bool accounted_ = false;  // the exchange is counted and has its access log line
   bool dirty_ = false;
   bool blocked_ = false;     // output waits for the socket
   bool more_input_ = false;  // the stream has more than one turn's worth

@@ -7,6 +7,8 @@ namespace saola::proxy {
 namespace {
 
 constexpr std::string_view kAllow = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
+// A client that has gone before it got a status; nginx uses the same number.
+constexpr int kClientGone = 499;
 
 // The host of an authority, without port and brackets.
 std::string_view host_of(std::string_view authority) {
@@ -26,7 +28,7 @@ void ClientConnection::begin_exchange() {
   exchange.started = services_.loop.now();
   parser_.take_head(exchange.head);
   read_deadline_ = Clock::time_point::max();
-  answered_ = broken_off_ = logged_ = false;
+  answered_ = broken_off_ = accounted_ = false;
   framing_ = http1::Framing::kNone;
   decoder_ = http1::BodyDecoder();
 
@@ -161,10 +163,10 @@ void ClientConnection::refuse_head(const http1::HttpError& error) {
                   peer_.host.empty() ? "unix" : peer_.host, error.status, error.reason),
       exchange_->request_id);
   decoder_ = http1::BodyDecoder();
-  answered_ = broken_off_ = logged_ = false;
+  answered_ = broken_off_ = accounted_ = false;
   keep_alive_ = false;
   exchange_->refuse(error.status, "refused");
-  log_access();
+  account();
   begin_close(true);
 }
 
@@ -180,12 +182,37 @@ void ClientConnection::refuse_body(int status, std::string_view outcome) {
   } else {
     exchange_->refuse(status, outcome);
   }
-  log_access();
+  account();
   begin_close(!broken_off_);
 }
 
+// The exchange has ended, or ends with its connection.
+void ClientConnection::account() {
+  if (std::exchange(accounted_, true)) return;
+  const Exchange& exchange = *exchange_;
+  const auto now = services_.loop.now();
+  const bool sent = exchange.sent_at() != Clock::time_point();
+  const bool answered = exchange.head_at() != Clock::time_point();
+  RequestFacts facts;
+  facts.method = exchange.head.method;
+  facts.status = exchange.status() != 0 ? exchange.status() : kClientGone;
+  facts.outcome = exchange.outcome();
+  facts.total = now - exchange.started;
+  if (sent) {
+    facts.queue_wait = exchange.sent_at() - exchange.queued_at();
+    facts.app_time = now - exchange.sent_at();
+  }
+  if (answered) facts.first_byte = exchange.head_at() - exchange.started;
+  facts.request_bytes = body_received_;
+  facts.response_bytes = exchange.response_bytes();
+  facts.retries = exchange.retries();
+  auto& metrics = exchange.upstream() != nullptr ? exchange.upstream()->metrics()
+                                                 : services_.metrics->without_app();
+  metrics.finished(facts);
+  if (services_.access_writer != nullptr) log_access();
+}
+
 void ClientConnection::log_access() {
-  if (services_.access_writer == nullptr || std::exchange(logged_, true)) return;
   const Exchange& exchange = *exchange_;
   using std::chrono::duration_cast;
   using std::chrono::microseconds;
@@ -205,7 +232,7 @@ void ClientConnection::log_access() {
   record.version = exchange.head.version;
   record.scheme = exchange.client.scheme;
   record.authority = exchange.head.authority;
-  record.status = exchange.status() != 0 ? exchange.status() : 499;
+  record.status = exchange.status() != 0 ? exchange.status() : kClientGone;
   record.request_bytes = body_received_;
   record.response_bytes = exchange.response_bytes();
   record.total = duration_cast<microseconds>(now - exchange.started);

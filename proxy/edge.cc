@@ -1,9 +1,11 @@
 #include "proxy/edge.h"
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 
+#include "common/config/latency_buckets.h"
 #include "proxy/edge_report.h"
 
 namespace saola::proxy {
@@ -18,6 +20,13 @@ constexpr std::chrono::seconds kHousekeeping{1};
 constexpr int kTicketKeyCheckSeconds = 60;
 constexpr int kIdleSweepSeconds = 2;
 constexpr std::chrono::hours kExpiryWarning{24 * 30};
+
+// Linux 6.2 and later say it as the size of the directory; before that it is 0.
+std::uint64_t open_descriptors() {
+  struct stat info {};
+  if (::stat("/proc/self/fd", &info) != 0) return 0;
+  return static_cast<std::uint64_t>(info.st_size);
+}
 
 template <class... F>
 struct Overloaded : F... {
@@ -51,6 +60,9 @@ Edge::Edge(EventLoop& loop, ipc::ControlChannel& control, LineWriter& error_log,
       new EdgeServices{.loop = loop_,
                        .config = {},
                        .log = Logger(error_log_, "edge", setup->config.log.level),
+                       .metrics = std::make_unique<EdgeMetrics>(
+                           std::move(setup->metric_store),
+                           metrics::TimeBounds(config::latency_bounds(setup->config.admin))),
                        .access_writer = nullptr,
                        .access_format = nullptr,
                        .router = {},
@@ -109,6 +121,7 @@ std::size_t Edge::connection_limit() const {
 }
 
 bool Edge::accept(UniqueFd socket, const std::shared_ptr<Listener::Context>& context, Peer peer) {
+  services_->metrics->accepted(context->config.address);
   auto connection = std::make_unique<ClientConnection>(*services_, *this, context,
                                                        std::move(socket), std::move(peer));
   connection->index = connections_.size();
@@ -160,6 +173,7 @@ void Edge::end_of_turn() {
     services_->access_lines.clear();
   }
   if (services_->draining) finish_drain_if_idle();
+  services_->metrics->turned(std::chrono::steady_clock::now() - loop_.now());
 }
 
 void Edge::flush_clients() {
@@ -176,6 +190,7 @@ void Edge::flush_clients() {
 void Edge::housekeeping() {
   housekeeping_timer_.start(kHousekeeping);
   ++seconds_;
+  sample_metrics();
   if (seconds_ % kIdleSweepSeconds == 0) {
     for (auto& connection : connections_) connection->release_if_idle();
   }
@@ -190,6 +205,26 @@ void Edge::housekeeping() {
       if (context.tls) warn_of_expiry(*context.tls, context.config.address);
     }
   }
+}
+
+void Edge::sample_metrics() {
+  EdgeMetrics::Sample sample;
+  for (const auto& connection : connections_) {
+    if (connection->is_shaking_hands()) {
+      ++sample.handshaking;
+    } else if (connection->is_idle()) {
+      ++sample.idle;
+    } else {
+      ++sample.active;
+    }
+  }
+  sample.accepting_paused = paused_;
+  sample.spooled_bytes = services_->spool_space.used();
+  sample.error_lines_dropped = error_log_.dropped_lines();
+  if (access_writer_) sample.access_lines_dropped = access_writer_->dropped_lines();
+  sample.open_descriptors = open_descriptors();
+  services_->metrics->sample(sample);
+  for (const auto& [name, upstream] : upstreams_) upstream->sample_metrics();
 }
 
 void Edge::warn_of_expiry(const TlsContext& tls, std::string_view address) {

@@ -42,6 +42,7 @@ class Edge final : public ClientConnection::Owner {
   void end_of_turn();
   void flush_clients();
   void housekeeping();
+  void sample_metrics();
 
   void on_control();
   void handle(const ipc::ControlMessage& message, std::vector<UniqueFd> fds);

@@ -25,15 +25,23 @@ AppMetrics::AppMetrics(metrics::MetricStore& store, const metrics::TimeBounds& b
                        std::string app)
     : store_(store),
       app_(std::move(app)),
-      total_(store, bounds, "saola_http_request_duration_seconds", {{"app", app_}}),
-      first_byte_(store, bounds, "saola_http_time_to_first_byte_seconds", {{"app", app_}}),
-      queue_wait_(store, bounds, "saola_http_queue_wait_seconds", {{"app", app_}}),
-      app_time_(store, bounds, "saola_http_app_time_seconds", {{"app", app_}}),
       request_bytes_(store, "saola_http_request_body_bytes_total", {{"app", app_}}),
       response_bytes_(store, "saola_http_response_body_bytes_total", {{"app", app_}}),
       retries_(store, "saola_http_retries_total", {{"app", app_}}),
       queued_(store, "saola_http_queued_requests", {{"app", app_}}),
-      running_(store, "saola_http_running_requests", {{"app", app_}}) {}
+      running_(store, "saola_http_running_requests", {{"app", app_}}) {
+  use(bounds);
+}
+
+void AppMetrics::use(const metrics::TimeBounds& bounds) {
+  const auto histogram = [&](std::string_view name) {
+    return TimeHistogram(store_, bounds, name, {{"app", app_}});
+  };
+  total_ = histogram("saola_http_request_duration_seconds");
+  first_byte_ = histogram("saola_http_time_to_first_byte_seconds");
+  queue_wait_ = histogram("saola_http_queue_wait_seconds");
+  app_time_ = histogram("saola_http_app_time_seconds");
+}
 
 Counter& AppMetrics::requests(ipc::Method method, int status) {
   auto& row = requests_.at(static_cast<std::size_t>(method));
@@ -94,6 +102,12 @@ EdgeMetrics::EdgeMetrics(metrics::MetricStore store, metrics::TimeBounds bounds)
       access_lines_dropped_(store_, "saola_log_lines_dropped_total",
                             {{"process", "edge"}, {"log", "access"}}) {
   sample({});
+}
+
+void EdgeMetrics::use(const metrics::TimeBounds& bounds) {
+  if (bounds.text() == bounds_.text()) return;
+  bounds_ = bounds;
+  for (auto& [name, app] : apps_) app.use(bounds_);
 }
 
 AppMetrics& EdgeMetrics::app(const std::string& name) {

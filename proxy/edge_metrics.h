@@ -38,6 +38,7 @@ class AppMetrics {
  public:
   AppMetrics(metrics::MetricStore& store, const metrics::TimeBounds& bounds, std::string app);
 
+  void use(const metrics::TimeBounds& bounds);
   void finished(const RequestFacts& request);
   void sample(std::size_t queued, std::size_t running) const;
 
@@ -61,6 +62,9 @@ class AppMetrics {
 class EdgeMetrics {
  public:
   EdgeMetrics(metrics::MetricStore store, metrics::TimeBounds bounds);
+
+  // Latencies are counted into these buckets from now on.
+  void use(const metrics::TimeBounds& bounds);
 
   // Stays for good.
   AppMetrics& app(const std::string& name);
@@ -93,7 +97,7 @@ class EdgeMetrics {
 
  private:
   metrics::MetricStore store_;
-  const metrics::TimeBounds bounds_;
+  metrics::TimeBounds bounds_;
   std::map<std::string, AppMetrics, std::less<>> apps_;
   std::map<std::string, metrics::Counter, std::less<>> accepted_;
   std::map<std::string, metrics::Counter, std::less<>> handshakes_;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/config/latency_buckets.h"
 #include "common/config/paths.h"
 #include "proxy/edge.h"
 
@@ -41,6 +42,7 @@ void Edge::put_in_place(std::unique_ptr<EdgeSetup> setup) {
   auto& services = *services_;
   services.config = std::move(setup->config);
   services.router = Router(services.config);
+  services.metrics->use(metrics::TimeBounds(config::latency_bounds(services.config.admin)));
   services.log.set_level(services.config.log.level);
   services.spool_space.configure(
       config::resolve_path(services.config, services.config.server.spool_dir),
@@ -74,6 +76,7 @@ void Edge::replace_access_log(EdgeSetup& setup) {
 // accepted from until its queue is empty, then closed.
 void Edge::replace_listeners(EdgeSetup& setup) {
   auto before = std::exchange(listeners_, {});
+  std::vector<EdgeMetrics::Certificate> certificates;
   for (std::size_t i = 0; i < setup.contexts.size(); ++i) {
     const auto& context = setup.contexts[i];
     listeners_.push_back(std::make_unique<Listener>(
@@ -81,8 +84,13 @@ void Edge::replace_listeners(EdgeSetup& setup) {
         [this](UniqueFd socket, const std::shared_ptr<Listener::Context>& from, Peer peer) {
           return accept(std::move(socket), from, std::move(peer));
         }));
-    if (context->tls) warn_of_expiry(*context->tls, context->config.address);
+    if (!context->tls) continue;
+    warn_of_expiry(*context->tls, context->config.address);
+    for (const auto& expiry : context->tls->expiries()) {
+      certificates.push_back({context->config.address, expiry.certificate_path, expiry.not_after});
+    }
   }
+  services_->metrics->certificates(certificates);
   for (auto& old : before) {
     const auto heir = std::find_if(listeners_.begin(), listeners_.end(), [&old](const auto& fresh) {
       return fresh->shares_socket_with(*old);

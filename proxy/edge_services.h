@@ -12,6 +12,7 @@
 #include "common/event/event_loop.h"
 #include "proxy/access_log.h"
 #include "proxy/date_cache.h"
+#include "proxy/edge_metrics.h"
 #include "proxy/file_pool.h"
 #include "proxy/request_id.h"
 #include "proxy/router.h"
@@ -26,7 +27,8 @@ struct EdgeServices {
   EventLoop& loop;
   config::Config config;  // replaced by a reload: keep no reference into it
   Logger log;
-  LineWriter* access_writer;  // null: access log off
+  std::unique_ptr<EdgeMetrics> metrics;  // never null
+  LineWriter* access_writer;             // null: access log off
   std::unique_ptr<AccessLogFormat> access_format;
   Router router;  // of `config`
   FilePool file_pool;

@@ -40,10 +40,11 @@ Result<std::unique_ptr<EdgeSetup>> make_edge_setup(std::vector<UniqueFd> fds, bo
   if (config->listen.size() != listeners || start->key_pairs.size() != listeners) {
     return fail("a configuration with other listeners than sockets");
   }
-  auto setup = std::make_unique<EdgeSetup>();
+  auto store = metrics::MetricStore::map(fds[2]);
+  if (!store) return Unexpected{store.error()};
+  auto setup = std::make_unique<EdgeSetup>(*std::move(store));
   setup->config = *std::move(config);
   setup->scoreboard = std::move(fds[1]);
-  setup->metrics = std::move(fds[2]);
   setup->error_log = std::move(fds[3]);
   if (has_access_log) {
     setup->access_log = std::move(fds[4]);

@@ -6,17 +6,21 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/config/config.h"
 #include "common/core/result.h"
 #include "common/core/unique_fd.h"
+#include "common/metrics/metric_store.h"
 #include "proxy/access_log.h"
 #include "proxy/listener.h"
 
 namespace saola::proxy {
 
 struct EdgeSetup {
+  explicit EdgeSetup(metrics::MetricStore store) : metric_store(std::move(store)) {}
+
   std::uint32_t generation = 0;
   config::Config config;
   std::unique_ptr<AccessLogFormat> access_format;  // null: no access log
@@ -26,7 +30,7 @@ struct EdgeSetup {
   std::vector<std::shared_ptr<Listener::Context>> contexts;  // one for each
   std::vector<std::string> warnings;                         // of the certificates
   UniqueFd scoreboard;
-  UniqueFd metrics;
+  metrics::MetricStore metric_store;  // the same each time
 };
 
 // `fds` are those of EdgeInit and EdgePrepare.

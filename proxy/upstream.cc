@@ -39,6 +39,7 @@ config::Milliseconds period_of_looks(const config::Config& config, std::string_v
 Upstream::Upstream(EdgeServices& services, std::string name, const config::App& app, Events events)
     : services_(services),
       name_(std::move(name)),
+      metrics_(services.metrics->app(name_)),
       app_(app),
       events_(std::move(events)),
       progress_timer_(
@@ -291,6 +292,12 @@ void Upstream::add_to(ipc::EdgeReport& report) const {
                          queue_.empty() ? 0 : seconds(now - queue_.front()->queued_at()),
                          static_cast<std::uint32_t>(report.requests.size() - before), finished_,
                          seconds(finished_time_)});
+}
+
+void Upstream::sample_metrics() const {
+  std::size_t running = 0;
+  for (const auto& worker : workers_) running += worker->load.outstanding;
+  metrics_.sample(queue_.size(), running);
 }
 
 void Upstream::flush() {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/event/timer.h"
+#include "proxy/edge_metrics.h"
 #include "proxy/exchange_queue.h"
 #include "proxy/worker_connection.h"
 
@@ -71,6 +72,10 @@ class Upstream {
   // At the end of a turn.
   void flush();
 
+  AppMetrics& metrics() { return metrics_; }
+  // Once a second.
+  void sample_metrics() const;
+
   std::size_t queued() const { return queue_.size(); }
   std::size_t worker_count() const { return workers_.size(); }
 
@@ -96,6 +101,7 @@ class Upstream {
 
   EdgeServices& services_;
   const std::string name_;
+  AppMetrics& metrics_;
   config::App app_;
   Events events_;
   ExchangeQueue queue_;

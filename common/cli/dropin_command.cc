@@ -43,7 +43,7 @@ void print_effective(const Dropin& dropin, std::ostream& out) {
 int run_dropin(const Invocation& invocation, const Actions& actions) {
   std::ostream& err = *invocation.err;
   if (actions.resume) {
-    const auto served = actions.resume();
+    auto served = actions.resume();
     if (served) return actions.serve(*served, [&served] { return served; });
     err << "saola: " << served.error().message << '\n';
     return kExitConfiguration;

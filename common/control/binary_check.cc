@@ -73,6 +73,8 @@ Result<void> BinaryCheck::start(const UpgradeState& state,
   environment.push_back(fmt::format("{}=check:{}", Handover::kVariable, file->get()));
   std::vector<char*> argv;
   std::vector<char*> envp;
+  argv.reserve(words.size() + 1);
+  envp.reserve(environment.size() + 1);
   for (auto& word : words) argv.push_back(word.data());
   for (auto& entry : environment) envp.push_back(entry.data());
   argv.push_back(nullptr);

@@ -50,7 +50,7 @@ void Supervision::on_give_way(void* self) {
 // Returns only with the reason why the process is still ours.
 std::string Supervision::give_way(Result<UniqueFd> binary) {
   const auto stays = [this](const std::string& why) {
-    const std::string problem = "the upgrade failed, nothing has changed: " + why;
+    std::string problem = "the upgrade failed, nothing has changed: " + why;
     log_.write_block(LogLevel::kError, problem);
     return problem;
   };

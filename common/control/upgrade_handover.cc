@@ -53,6 +53,7 @@ Error execute(int binary, const std::vector<std::string>& arguments, const std::
   environment.push_back(variable + std::to_string(file->get()));
   const auto pointers = [](std::vector<std::string>& strings) {
     std::vector<char*> all;
+    all.reserve(strings.size() + 1);
     for (auto& string : strings) all.push_back(string.data());
     all.push_back(nullptr);
     return all;
@@ -221,7 +222,7 @@ Error hand_over(const UniqueFd& binary, const std::vector<std::string>& argument
 std::string find_installed_binary(const std::string& program) {
   std::error_code ignored;  // what cannot be looked at is not it
   if (program.find('/') != std::string::npos) {
-    const std::string path = fs::absolute(program, ignored).string();
+    std::string path = fs::absolute(program, ignored).string();
     if (is_running_binary(path)) return path;
   } else if (const char* search = std::getenv("PATH"); search != nullptr && !program.empty()) {
     std::string_view rest = search;

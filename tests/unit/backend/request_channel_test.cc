@@ -208,7 +208,7 @@ TEST_F(RequestChannelTest, GivesCreditForTheBodyThatTheHostTakes) {
   const std::string piece(40 * 1024, 'b');
   peer_->body(stream.id, piece, false);
   channel_->wait_body(stream);
-  while (read_body(stream).size() > 0) channel_->receive();
+  while (!read_body(stream).empty()) channel_->receive();
   channel_->flush();
   std::uint32_t credit = 0;
   const auto window = peer_->expect(FrameType::kWindow);

@@ -6,7 +6,6 @@
 namespace saola::backend::wsgi {
 namespace {
 
-using testing::HasSubstr;
 
 TEST_F(WsgiTest, EnvironHasWhatPep3333Asks) {
   FakeRequest request;

@@ -10,9 +10,7 @@ namespace saola::cli {
 namespace {
 
 using std::chrono::seconds;
-using testing::Each;
 using testing::HasSubstr;
-using testing::Not;
 
 std::vector<std::string> lines_of(const std::string& text) {
   std::istringstream input(text);

@@ -173,7 +173,7 @@ TEST(Validate, FindsBucketsThatDoNotAscendAndHalfACertificate) {
   config.admin.certificate = "c";
   config.admin.latency_buckets = {"2ms", "2000us"};
   EXPECT_THAT(lines(validate(config)),
-              ElementsAre("admin.key: [admin] needs 'certificate' and 'key' together",
+              ElementsAre("admin.certificate: [admin] needs 'certificate' and 'key' together",
                           "admin.latency_buckets: 'latency_buckets' in [admin] must ascend, each "
                           "time once"));
 }

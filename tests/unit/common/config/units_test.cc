@@ -9,7 +9,6 @@ namespace saola::config {
 namespace {
 
 using std::chrono::milliseconds;
-using testing::HasSubstr;
 
 TEST(Duration, IsReadAsPeopleWriteIt) {
   const std::vector<std::pair<std::string, std::int64_t>> table{{"0", 0},

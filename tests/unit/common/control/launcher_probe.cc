@@ -12,7 +12,7 @@
 
 #include "common/ipc/control_channel.h"
 
-extern char** environ;
+// <unistd.h> declares environ if _GNU_SOURCE is defined, which g++ does.
 
 namespace {
 

@@ -9,7 +9,6 @@ using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 using std::chrono::seconds;
 using testing::HasSubstr;
-using testing::Not;
 
 nanoseconds now_ns() { return std::chrono::steady_clock::now().time_since_epoch(); }
 

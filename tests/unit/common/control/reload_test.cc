@@ -5,7 +5,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using testing::HasSubstr;
-using testing::Not;
 
 class ReloadTest : public SupervisionTest {
  protected:

@@ -161,6 +161,7 @@ class UpstreamTest : public SpoolFixture {
     services_.reset(new EdgeServices{.loop = loop_,
                                      .config = config_,
                                      .log = Logger(sink_, "edge", LogLevel::kInfo),
+                                     .metrics = make_metrics(),
                                      .access_writer = nullptr,
                                      .access_format = nullptr,
                                      .router = Router(config_),
@@ -187,6 +188,12 @@ class UpstreamTest : public SpoolFixture {
     });
   }
   ~UpstreamTest() override { requests_.clear(); }
+
+  static std::unique_ptr<EdgeMetrics> make_metrics() {
+    const auto file = metrics::MetricStore::create_file(std::size_t{1} << 20U).value();
+    return std::make_unique<EdgeMetrics>(metrics::MetricStore::map(file).value(),
+                                         metrics::TimeBounds({1'000'000}));
+  }
 
   FakeWorker& add_worker(std::uint32_t slots, bool whole = true) {
     int pair[2];

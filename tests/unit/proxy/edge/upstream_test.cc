@@ -61,7 +61,7 @@ TEST_F(UpstreamTest, AnIdleWorkerGetsWhatAStuckOneHasNotBegun) {
   ASSERT_TRUE(stuck.claim(stuck.requests[at + 1]));  // and never returns
   auto& idle = add_worker(1);
   send("/wakes the watch");
-  ASSERT_TRUE(turn_until([&] { return idle.requests.size() >= 1; }));
+  ASSERT_TRUE(turn_until([&] { return !idle.requests.empty(); }));
   idle.claim(idle.requests[0]);
   idle.answer(idle.requests[0], "");
   ASSERT_TRUE(turn_until([&] { return idle.requests.size() == 2; }));
