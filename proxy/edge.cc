@@ -1,7 +1,6 @@
 #include "proxy/edge.h"
 
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 
@@ -20,13 +19,6 @@ constexpr std::chrono::seconds kHousekeeping{1};
 constexpr int kTicketKeyCheckSeconds = 60;
 constexpr int kIdleSweepSeconds = 2;
 constexpr std::chrono::hours kExpiryWarning{24 * 30};
-
-// Linux 6.2 and later say it as the size of the directory; before that it is 0.
-std::uint64_t open_descriptors() {
-  struct stat info {};
-  if (::stat("/proc/self/fd", &info) != 0) return 0;
-  return static_cast<std::uint64_t>(info.st_size);
-}
 
 template <class... F>
 struct Overloaded : F... {
@@ -222,7 +214,6 @@ void Edge::sample_metrics() {
   sample.spooled_bytes = services_->spool_space.used();
   sample.error_lines_dropped = error_log_.dropped_lines();
   if (access_writer_) sample.access_lines_dropped = access_writer_->dropped_lines();
-  sample.open_descriptors = open_descriptors();
   services_->metrics->sample(sample);
   for (const auto& [name, upstream] : upstreams_) upstream->sample_metrics();
 }

@@ -96,11 +96,11 @@ EdgeMetrics::EdgeMetrics(metrics::MetricStore store, metrics::TimeBounds bounds)
       idle_(store_, "saola_connections", {{"state", "idle"}}),
       paused_(store_, "saola_accept_paused"),
       spooled_(store_, "saola_spool_bytes"),
-      descriptors_(store_, "saola_process_open_fds", {{"process", "edge"}}),
       error_lines_dropped_(store_, "saola_log_lines_dropped_total",
                            {{"process", "edge"}, {"log", "error"}}),
       access_lines_dropped_(store_, "saola_log_lines_dropped_total",
-                            {{"process", "edge"}, {"log", "access"}}) {
+                            {{"process", "edge"}, {"log", "access"}}),
+      process_(store_, "edge") {
   sample({});
 }
 
@@ -153,7 +153,7 @@ void EdgeMetrics::sample(const Sample& sample) {
   idle_.set(static_cast<double>(sample.idle));
   paused_.set(sample.accepting_paused ? 1 : 0);
   spooled_.set(static_cast<double>(sample.spooled_bytes));
-  descriptors_.set(static_cast<double>(sample.open_descriptors));
+  process_.sample();
   error_lines_dropped_.add(sample.error_lines_dropped - last_.error_lines_dropped);
   // A new access log counts from 0 again.
   access_lines_dropped_.add(sample.access_lines_dropped >= last_.access_lines_dropped

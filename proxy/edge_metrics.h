@@ -15,6 +15,7 @@
 
 #include "common/ipc/header_names.h"
 #include "common/metrics/instruments.h"
+#include "common/metrics/process_metrics.h"
 
 namespace saola::proxy {
 
@@ -83,7 +84,6 @@ class EdgeMetrics {
     std::uint64_t spooled_bytes = 0;
     std::uint64_t error_lines_dropped = 0;  // since the process started
     std::uint64_t access_lines_dropped = 0;
-    std::uint64_t open_descriptors = 0;
   };
   void sample(const Sample& sample);
 
@@ -105,8 +105,9 @@ class EdgeMetrics {
   std::map<std::pair<std::string, std::string>, metrics::Gauge> certificates_;
   const metrics::TimeBounds turn_bounds_;
   metrics::TimeHistogram turn_;
-  metrics::Gauge handshaking_, active_, idle_, paused_, spooled_, descriptors_;
+  metrics::Gauge handshaking_, active_, idle_, paused_, spooled_;
   metrics::Counter error_lines_dropped_, access_lines_dropped_;
+  metrics::ProcessMetrics process_;
   Sample last_;
 };
 

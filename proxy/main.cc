@@ -18,13 +18,14 @@
 #include "common/control/key_material.h"
 #include "common/control/supervisor.h"
 #include "proxy/access_log.h"
+#include "proxy/admin/admin_main.h"
 #include "proxy/edge_main.h"
 #include "proxy/tls_context.h"
 
 namespace saola {
 namespace {
 
-// SAOLA_ROLE ("edge:FD", "worker:FD", "zygote:FD") is how the supervisor tells its children apart.
+// SAOLA_ROLE ("edge:FD", "admin:FD", "worker:FD", "zygote:FD") is how the supervisor tells its children apart.
 // It is not handed on to the application's own children.
 int run_role(std::string_view role, char* title) {
   const std::size_t colon = role.find(':');
@@ -36,6 +37,7 @@ int run_role(std::string_view role, char* title) {
     if (error != std::errc() || end != digits.data() + digits.size()) fd = -1;
   }
   if (fd >= 0 && name == "edge") return proxy::run_edge(fd);
+  if (fd >= 0 && name == "admin") return proxy::run_admin(fd);
   if (fd >= 0 && name == "worker") return backend::run_worker(fd);
   if (fd >= 0 && name == "zygote") return backend::run_zygote(fd, {title, std::strlen(title) + 1});
   std::fprintf(stderr, "saola: SAOLA_ROLE is set by the supervisor only; unset it\n");

@@ -21,10 +21,12 @@ struct Generation {
   std::uint32_t number = 0;
   config::Config config;
   ListenSockets sockets;
-  LogFiles logs;        // filled in by who made it
+  ListenSockets admin_sockets;  // one or none
+  LogFiles logs;                // filled in by who made it
   UniqueFd edge_start;  // memory file, EdgeStart: keys as they were then, so that a restarted edge
                         // has them
   UniqueFd worker_start;              // memory file, WorkerStart
+  UniqueFd admin_start;               // memory file, AdminStart
   std::vector<std::string> warnings;  // for the log: a key that everybody can read
 };
 
@@ -40,6 +42,10 @@ Result<std::shared_ptr<Generation>, GenerationProblems> make_generation(std::uin
                                                                         config::Config config,
                                                                         const Credentials& owner,
                                                                         const Generation* before);
+
+// Opens and reads what [admin] of made.config names; a part of make_generation().
+void make_admin(Generation& made, const Credentials& owner, const ListenSockets* before,
+                std::vector<std::string>& problems);
 
 // What cannot change while the server runs, one sentence each: "[server] user cannot change ...".
 std::vector<std::string> needs_restart(const config::Config& now, const config::Config& next);

@@ -111,4 +111,12 @@ Result<KeyMaterial, std::vector<std::string>> read_key_material(const config::Co
   return material;
 }
 
+Result<std::string> read_secret(const std::string& path) {
+  const auto file = read_small_file(path);
+  if (!file) return fail(path + ": " + file.error().message, file.error().code);
+  std::string line = file->text.substr(0, file->text.find_first_of("\r\n"));
+  if (line.empty()) return fail(path + ": its first line is empty");
+  return line;
+}
+
 }  // namespace saola::control

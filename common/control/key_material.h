@@ -21,4 +21,7 @@ struct KeyMaterial {
 // denied".
 Result<KeyMaterial, std::vector<std::string>> read_key_material(const config::Config& config);
 
+// The first line of a small file; the error names it.
+Result<std::string> read_secret(const std::string& path);
+
 }  // namespace saola::control

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/ipc/control_protocol.h"
+
 namespace saola::control {
 namespace {
 
@@ -26,8 +28,10 @@ Supervision::Supervision(EventLoop& loop, Launcher& launcher, const Logger& log,
       host_(host),
       started_at_(std::chrono::steady_clock::now()),
       generation_(std::move(first)),
+      metrics_(memory.metrics()),
       edge_(loop, launcher, log, memory, generation_, *this),
-      ground_{loop, launcher, log, memory, numbers_, oom_},
+      admin_(loop, launcher, log, memory, *this),
+      ground_{loop, launcher, log, memory, numbers_, oom_, metrics_},
       pool_(std::make_unique<WorkerPool>(ground_, generation_, WorkerPool::Duty::kServe, counters_,
                                          static_cast<WorkerPool::Observer&>(*this))),
       scale_timer_(loop, on_scale_timer, this),
@@ -37,9 +41,17 @@ Supervision::Supervision(EventLoop& loop, Launcher& launcher, const Logger& log,
       reload_timer_(loop, on_reload_timer, this),
       next_reload_timer_(loop, on_next_reload, this),
       gone_timer_(loop, on_predecessors_gone, this),
-      give_way_timer_(loop, on_give_way, this) {}
+      give_way_timer_(loop, on_give_way, this),
+      publish_timer_(loop, on_publish, this) {}
 
 Supervision::~Supervision() = default;
+
+void Supervision::start() {
+  edge_.start();
+  admin_.use(generation_);
+  metrics_.serves(generation_->number, generation_->config);
+  publish_timer_.start(kPublish);
+}
 
 int Supervision::run() {
   if (!done_) loop_.run();
@@ -80,7 +92,7 @@ void Supervision::all_ready(WorkerPool& pool) {
     return;
   }
   phase_ = Phase::kServing;
-  ready_ = true;
+  set_ready(true);
   log_.info("ready after {:.2f} s: {}", seconds(std::chrono::steady_clock::now() - started_at_),
             pool.describe());
   host_.serving(pool.describe());
@@ -111,6 +123,7 @@ void Supervision::fail_start(int exit_code, const std::string& problem) {
 // --- what the edge says of workers ---------------------------------------------------------------
 
 void Supervision::edge_lost() {
+  metrics_.edge_restarted();
   if (reload_) fail_reload("the edge died meanwhile");
   give_report(fail("the edge died before it answered"));
   for (WorkerPool* pool : pools()) pool->edge_lost();
@@ -158,7 +171,7 @@ void Supervision::begin_stop(const std::string& why) {
     return stop_at_once(kLastGrace);
   }
   const auto delay = server().drain_delay;
-  ready_ = false;
+  set_ready(false);
   if (delay > delay.zero() && phase_ == Phase::kServing) {
     log_.info("{}: not ready any more; stopping gracefully in {:.1f} s (drain_delay)", why,
               seconds(delay));
@@ -201,7 +214,7 @@ void Supervision::drain_workers() {
 void Supervision::stop_at_once(Clock::duration grace) {
   refuse_reloads();
   phase_ = Phase::kStopping;
-  ready_ = false;
+  set_ready(false);
   timer_.cancel();
   edge_.stop(grace);
   // Those of the image before serve on if it is this one that failed.
@@ -234,9 +247,40 @@ void Supervision::finish_if_done() {
     return;
   }
   if (predecessors_ && start_problem_.empty()) return;
+  // The last to go: it shows how the others went.
+  if (admin_.running()) return admin_.stop();
   done_ = true;
   log_.info("stopped");
   loop_.stop();
+}
+
+void Supervision::admin_gone() { finish_if_done(); }
+
+// --- what others see -----------------------------------------------------------------------------
+
+void Supervision::set_ready(bool ready) {
+  ready_ = ready;
+  publish();
+}
+
+void Supervision::publish() {
+  metrics_.ready(ready_);
+  for (const auto& app : status().apps) metrics_.app(app.name, app.workers, app.crash_looping);
+}
+
+void Supervision::on_publish(void* self) {
+  auto& supervision = *static_cast<Supervision*>(self);
+  supervision.publish();
+  supervision.metrics_.sample();
+  supervision.publish_timer_.start(kPublish);
+}
+
+void Supervision::status_asked(std::uint32_t ask) {
+  const auto answer = [this, ask](const Result<ipc::EdgeReport>& report) {
+    admin_.give_status(ask, ipc::status_to_json(status(), report ? &*report : nullptr));
+  };
+  if (edge_.pid() == 0) return answer(fail("no edge"));
+  inspect(answer);
 }
 
 // --- commands ------------------------------------------------------------------------------------
@@ -249,7 +293,7 @@ void Supervision::stop(bool at_once) {
 
 Result<std::string> Supervision::drain() {
   if (phase_ != Phase::kServing) return fail("the server does not serve");
-  ready_ = false;
+  set_ready(false);
   log_.info("not ready any more, as asked; serving goes on until the server is stopped");
   return std::string("not ready any more");
 }
@@ -257,6 +301,7 @@ Result<std::string> Supervision::drain() {
 Result<std::string> Supervision::reopen_logs() {
   if (auto opened = host_.reopen_logs(*generation_); !opened) return Unexpected{opened.error()};
   edge_.reopen_logs();
+  admin_.reopen_logs();
   for (WorkerPool* pool : pools()) pool->reopen_logs();
   return std::string("logs reopened");
 }

@@ -26,6 +26,7 @@
 #include <string>
 #include <vector>
 
+#include "common/control/admin_keeper.h"
 #include "common/control/control_commands.h"
 #include "common/control/edge_keeper.h"
 #include "common/control/generation.h"
@@ -64,6 +65,7 @@ class SupervisionHost {
 
 class Supervision final : public ControlCommands,
                           private EdgeKeeper::Observer,
+                          private AdminKeeper::Observer,
                           private WorkerPool::Observer {
  public:
   // What workers get to end properly (lifespan shutdown) when the edge has used up the graceful
@@ -74,6 +76,8 @@ class Supervision final : public ControlCommands,
   static constexpr std::chrono::seconds kFailedStartGrace{1};
   // For workers to write their stacks.
   static constexpr std::chrono::seconds kStackTimeout{10};
+  // Gauges of apps in the store of metrics are at most so old.
+  static constexpr std::chrono::seconds kPublish{1};
   // For the edge to answer EdgePrepare.
   static constexpr std::chrono::seconds kPrepareTimeout{30};
 
@@ -83,7 +87,7 @@ class Supervision final : public ControlCommands,
   ~Supervision() override;
 
   // Starts the edge; what follows happens in the loop.
-  void start() { edge_.start(); }
+  void start();
   // Before start(): processes of another image serve until this one is ready, then drain. If this
   // one cannot get ready, run() returns with start_problem(), and they serve on.
   void take_over(const UpgradeState& state);
@@ -139,6 +143,9 @@ class Supervision final : public ControlCommands,
   void edge_prepared(std::uint32_t generation, const Result<void>& outcome) override;
   void edge_reported(const ipc::EdgeReport& report) override;
 
+  void status_asked(std::uint32_t ask) override;
+  void admin_gone() override;
+
   void worker_ready(const ipc::WorkerAdd& worker, int wire, int claims) override;
   void worker_leaves(std::uint32_t worker_id) override;
   void worker_gone(std::uint32_t worker_id) override;
@@ -155,6 +162,9 @@ class Supervision final : public ControlCommands,
   void stop_at_once(Clock::duration grace);
   void drain_workers();
   void finish_if_done();
+  void set_ready(bool ready);
+  void publish();
+  static void on_publish(void* self);
   static void on_timer(void* self);
   static void on_stack_timer(void* self);
 
@@ -192,7 +202,9 @@ class Supervision final : public ControlCommands,
   WorkerNumbers numbers_;
   OomWatch oom_;
   std::map<std::string, AppCounters> counters_;
+  ControlMetrics metrics_;
   EdgeKeeper edge_;
+  AdminKeeper admin_;
   WorkerGround ground_;
   std::unique_ptr<WorkerPool> pool_;
   std::vector<std::unique_ptr<WorkerPool>> old_pools_;  // of earlier generations and failed reloads
@@ -227,6 +239,7 @@ class Supervision final : public ControlCommands,
   };
   std::optional<Successor> successor_;
   Timer give_way_timer_;
+  Timer publish_timer_;
   bool edge_gone_ = false;
   bool done_ = false;
 };

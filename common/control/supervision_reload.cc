@@ -93,10 +93,13 @@ void Supervision::commit() {
   // What both use lives on; a socket that is not configured any more closes here, before the edge
   // takes what its queue still has.
   before->sockets.close();
+  before->admin_sockets.close();
   edge_.commit(generation_);
   reload_->pool->serve();
   old_pools_.push_back(std::exchange(pool_, std::move(reload_->pool)));
   host_.committed(*generation_);
+  admin_.use(generation_);
+  metrics_.serves(generation_->number, generation_->config);
   for (const auto& address : generation_->sockets.addresses())
     log_.debug("listening on {}", address);
   WorkerPool& old = *old_pools_.back();
@@ -126,6 +129,7 @@ void Supervision::end_reload(const Result<std::string>& outcome) {
   reload_timer_.cancel();
   const auto over = std::exchange(reload_, nullptr);
   last_reload_.emplace(std::chrono::steady_clock::now(), outcome);
+  metrics_.reloaded(outcome.has_value());
   host_.serving(pool_->describe());
   for (const auto& done : over->done) done(outcome);
   // Not at once: what ends a reload has more to do in this turn.

@@ -77,6 +77,11 @@ UpgradeState Supervision::left_behind() const {
   service.error_log = generation_->logs.error.get();
   service.access_log = generation_->logs.access.get();
   ground_.memory.leave_to(state);
+  for (const auto& socket : generation_->admin_sockets.sockets()) {
+    state.listeners.push_back({socket->address, socket->fd.get(), socket->ipv6_only, socket->path,
+                               socket->device, socket->inode, socket->inherited});
+  }
+  admin_.leave_to(state);
   if (auto edge = edge_.process()) state.processes.push_back(*std::move(edge));
   for (const WorkerPool* pool : pools()) pool->leave_to(state);
   return state;
@@ -107,6 +112,7 @@ void Supervision::on_predecessors_gone(void* self) {
 void Supervision::end_takeover(Clock::duration grace) {
   if (!taking_over_) return;
   taking_over_ = false;
+  if (start_problem_.empty()) metrics_.upgraded();
   start_problem_.clear();
   host_.taken_over();
   if (predecessors_) predecessors_->leave(grace, Predecessors::kIdleTime);
@@ -116,7 +122,7 @@ void Supervision::resume(const UpgradeState& state) {
   numbers_.skip_to(state.last_worker_id);
   last_generation_ = std::max(state.last_generation, last_generation_);
   phase_ = Phase::kServing;
-  ready_ = shown_ = true;
+  shown_ = true;
   const auto edge = std::find_if(state.processes.begin(), state.processes.end(),
                                  [](const auto& process) { return process.is_edge; });
   const bool has_edge = edge != state.processes.end() && edge_.adopt(*edge) && edge->ready;
@@ -137,6 +143,11 @@ void Supervision::resume(const UpgradeState& state) {
   }
   for (const std::uint32_t id : gone) edge_.remove_worker(id);
   pool_->start();
+  set_ready(true);
+  metrics_.serves(generation_->number, generation_->config);
+  metrics_.upgrade_failed();
+  admin_.use(generation_);
+  publish_timer_.start(kPublish);
   follow_the_load();
   host_.serving(pool_->describe());
   // Where `saola status` and `saola upgrade` look.

@@ -183,6 +183,7 @@ class Supervisor final : private SupervisionHost {
     if (handover_ != nullptr) {
       number = handover_->state().last_generation + 1;
       before_.sockets = handover_->listeners();
+      before_.admin_sockets = before_.sockets;
     }
     auto first = make_generation(number, options_.config, credentials_, &before_);
     if (!first) {
@@ -208,6 +209,7 @@ class Supervisor final : private SupervisionHost {
   }
 
   void taken_over() override {
+    before_.admin_sockets.close();
     before_.sockets.close();
     if (handover_ != nullptr) handover_->settle();
   }

@@ -173,6 +173,7 @@ Result<std::shared_ptr<Generation>> Handover::generation(const Credentials& owne
       made->logs.access.valid() != (service.access_log >= 0)) {
     return Unexpected{system_error("inherited descriptors", errno)};
   }
+  make_admin(*made, owner, &before, made->warnings);  // without it the service goes on as well
   return made;
 }
 

@@ -258,6 +258,7 @@ void WorkerPool::on_death(WorkerProcess& worker, int wait_status) {
   const auto& lifecycle = worker.child().lifecycle();
   const Death death = lifecycle.death(wait_status);
   const std::string how = last_words(worker, wait_status);
+  ground_.metrics.worker_exited(worker.facts().app, exit_reason(worker, wait_status));
   Seat* seat = seat_of(worker);
   const bool was_successor = seat != nullptr && seat->successor == &worker;
   if (seat != nullptr) (was_successor ? seat->successor : seat->worker) = nullptr;
@@ -280,9 +281,27 @@ void WorkerPool::on_death(WorkerProcess& worker, int wait_status) {
   if (!lifecycle.was_ready()) count_first_failure(*seat, describe_exit(wait_status));
 }
 
+// As saola_worker_exits_total says it. After last_words(), which recognises the OOM killer.
+std::string WorkerPool::exit_reason(const WorkerProcess& worker, int wait_status) const {
+  const auto& lifecycle = worker.child().lifecycle();
+  if (worker.killed_by_oom) return "oom";
+  if (worker.leaves != LeaveReason::kNone) return to_string(worker.leaves);
+  switch (lifecycle.death(wait_status)) {
+    case Death::kAsked:
+      return "stop";
+    case Death::kBeforeReady:
+      return "boot_failure";
+    case Death::kOutside:
+      return "killed";
+    case Death::kCrash:
+      break;
+  }
+  return "crash";
+}
+
 // "worker app 3 (pid 4711) died after serving for 12.3 s: killed by SIGSEGV; it was running 2
 // requests".
-std::string WorkerPool::last_words(const WorkerProcess& worker, int wait_status) {
+std::string WorkerPool::last_words(WorkerProcess& worker, int wait_status) {
   const Child& child = worker.child();
   const auto& lifecycle = child.lifecycle();
   if (lifecycle.death(wait_status) == Death::kAsked) {
@@ -299,6 +318,7 @@ std::string WorkerPool::last_words(const WorkerProcess& worker, int wait_status)
                         describe_exit(wait_status));
   if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL && ground_.oom.has_killed()) {
     ++app_of(worker).counters->oom_kills;
+    worker.killed_by_oom = true;
     text +=
         " (by the kernel's OOM killer: the memory limit is too low, or the app needs max_memory)";
   }

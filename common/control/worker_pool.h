@@ -134,7 +134,8 @@ class WorkerPool final : public Deletable, private Child::Owner, private ZygoteK
   void join_edge(WorkerProcess& worker);
   void take_seat(Seat& seat, WorkerProcess& worker);
   void count_first_failure(Seat& seat, const std::string& how);
-  std::string last_words(const WorkerProcess& worker, int wait_status);
+  std::string last_words(WorkerProcess& worker, int wait_status);
+  std::string exit_reason(const WorkerProcess& worker, int wait_status) const;
   void report_if_all_ready();
   void report_if_empty();
   void start_nothing_more(Clock::duration zygote_grace = WorkerLifecycle::kStopGrace);

@@ -55,7 +55,7 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::launch(const WorkerGround&
   if (!theirs) return Unexpected{std::move(theirs).error()};
   const auto app_metrics = ground.memory.app_metrics(app, kAppMetricsBytes);
   if (!app_metrics) return Unexpected{app_metrics.error()};
-  worker->clear_record(generation.number);
+  worker->clear_record(generation.number, app);
 
   const std::string name = fmt::format("worker {} {}", app, worker->id_);
   std::string title = "saola: " + name;
@@ -131,7 +131,7 @@ Result<UniqueFd> WorkerProcess::make_wire() {
   return theirs;
 }
 
-void WorkerProcess::clear_record(std::uint32_t generation) {
+void WorkerProcess::clear_record(std::uint32_t generation, const std::string& app) {
   auto& record = ground_.memory.scoreboard().slot(slot_);
   record.pid = 0;
   record.worker_id = id_;
@@ -140,6 +140,9 @@ void WorkerProcess::clear_record(std::uint32_t generation) {
   record.loop_turn_ns = 0;
   record.requests_started = 0;
   record.requests_finished = 0;
+  record.app = ipc::app_hash(app);
+  record.started_ns = static_cast<std::uint64_t>(
+      std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count());
   record.phase = static_cast<std::uint32_t>(ipc::WorkerPhase::kBooting);
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/control/child.h"
+#include "common/control/control_metrics.h"
 #include "common/control/generation.h"
 #include "common/control/oom_watch.h"
 #include "common/control/recycle_policy.h"
@@ -25,6 +26,7 @@ struct WorkerGround {
   SharedMemory& memory;
   WorkerNumbers& numbers;
   OomWatch& oom;
+  ControlMetrics& metrics;
 };
 
 class WorkerProcess final : public Deletable {
@@ -76,12 +78,13 @@ class WorkerProcess final : public Deletable {
   LeaveReason leaves = LeaveReason::kNone;
   Clock::time_point leave_deadline{};
   bool known_to_edge = false;
+  bool killed_by_oom = false;
 
  private:
   WorkerProcess(const WorkerGround& ground, std::uint32_t slot) : ground_(ground), slot_(slot) {}
   Result<void> start(const std::string& title, ZygoteKeeper* zygote);
   Result<UniqueFd> make_wire();
-  void clear_record(std::uint32_t generation);
+  void clear_record(std::uint32_t generation, const std::string& app);
 
   const WorkerGround& ground_;
   const std::uint32_t slot_;

@@ -94,13 +94,14 @@ std::string dump(const json& value) {
 }
 
 // Per message: its name on the wire, its fields out, its fields in.
-constexpr std::array kNames = {
-    "edge_init",      "worker_add",    "worker_drain", "worker_remove", "drain",
-    "stop",           "reopen_logs",   "worker_init",  "ready",         "boot_failed",
-    "worker_idle",    "worker_lost",   "drained",      "edge_prepare",  "edge_prepared",
-    "edge_refused",   "edge_commit",   "edge_abandon", "worker_probe",  "worker_probed",
-    "worker_overdue", "worker_rewire", "dump_stacks",  "stacks_dumped", "edge_inspect",
-    "edge_report",    "zygote_init",   "zygote_fork",  "born"};
+constexpr std::array kNames = {"edge_init",      "worker_add",    "worker_drain",  "worker_remove",
+                               "drain",          "stop",          "reopen_logs",   "worker_init",
+                               "ready",          "boot_failed",   "worker_idle",   "worker_lost",
+                               "drained",        "edge_prepare",  "edge_prepared", "edge_refused",
+                               "edge_commit",    "edge_abandon",  "worker_probe",  "worker_probed",
+                               "worker_overdue", "worker_rewire", "dump_stacks",   "stacks_dumped",
+                               "edge_inspect",   "edge_report",   "zygote_init",   "zygote_fork",
+                               "born",           "admin_init",    "admin_ask",     "admin_status"};
 static_assert(kNames.size() == std::variant_size_v<ControlMessage>);
 
 void put(json& out, const EdgeInit& m) {
@@ -309,6 +310,19 @@ void get(const json& in, ZygoteFork& m) { m.title = text(in, "title"); }
 void put(json& out, const Born& m) { out["pid"] = m.pid; }
 void get(const json& in, Born& m) { m.pid = number(in, "pid"); }
 
+void put(json& out, const AdminInit& m) {
+  out["listeners"] = m.listeners;
+  out["apps"] = m.apps;
+}
+void get(const json& in, AdminInit& m) {
+  m.listeners = number(in, "listeners");
+  for (const auto& app : in.at("apps")) m.apps.push_back(app.get<std::string>());
+}
+void put(json& out, const AdminAsk& m) { out["ask"] = m.ask; }
+void get(const json& in, AdminAsk& m) { m.ask = number(in, "ask"); }
+void put(json& out, const AdminStatus& m) { out["ask"] = m.ask; }
+void get(const json& in, AdminStatus& m) { m.ask = number(in, "ask"); }
+
 template <std::size_t I = 0>
 ControlMessage read_named(const std::string& type, const json& in) {
   if constexpr (I == std::variant_size_v<ControlMessage>) {
@@ -389,6 +403,26 @@ Result<EdgeStart> parse_edge_start(std::string_view text_in) {
 std::string to_json(const WorkerStart& start) {
   return dump(
       {{"config_toml", to_text(start.config_toml)}, {"config_dir", to_text(start.config_dir)}});
+}
+
+std::string to_json(const AdminStart& start) {
+  json pairs = json::array();
+  for (const auto& pair : start.key_pairs) pairs.push_back(key_pair_to_json(pair));
+  return dump({{"config_toml", to_text(start.config_toml)},
+               {"config_dir", to_text(start.config_dir)},
+               {"key_pairs", std::move(pairs)},
+               {"token", to_text(start.token)}});
+}
+
+Result<AdminStart> parse_admin_start(std::string_view text_in) {
+  return guarded("admin start", [&] {
+    const json in = json::parse(text_in);
+    AdminStart start{bytes(in, "config_toml"), bytes(in, "config_dir"), {}, bytes(in, "token")};
+    for (const auto& pair : in.at("key_pairs")) {
+      start.key_pairs.push_back(key_pair_from_json(pair));
+    }
+    return start;
+  });
 }
 
 Result<WorkerStart> parse_worker_start(std::string_view text_in) {

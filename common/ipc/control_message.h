@@ -9,6 +9,8 @@
 //   supervisor -> worker   WorkerInit (first), Drain (finish and exit), Stop (exit now), WorkerRewire,
 //                          DumpStacks, ReopenLogs
 //   worker -> supervisor   Born (first, if a zygote forked it), Ready, BootFailed, StacksDumped
+//   supervisor -> admin    AdminInit (first), AdminStatus, Drain, Stop, ReopenLogs
+//   admin -> supervisor    Ready, BootFailed, AdminAsk
 //   supervisor -> zygote   ZygoteInit (first), ZygoteFork, Stop, ReopenLogs
 //   zygote -> supervisor   Ready (the app is imported), BootFailed
 //
@@ -207,12 +209,34 @@ struct Born {
   std::uint32_t pid = 0;
 };
 
+// The process that serves metrics, health and status. fds: [0] memory file with AdminStart as JSON,
+// [1] scoreboard, [2] the server's metrics, [3] error log, then `listeners` listening sockets, then the
+// metrics of `apps` in that order.
+struct AdminInit {
+  std::uint32_t listeners = 0;
+  std::vector<std::string> apps;
+};
+struct AdminStart {
+  std::string config_toml;
+  std::string config_dir;
+  std::vector<KeyPair> key_pairs;  // of the address; empty: no TLS
+  std::string token;               // empty: none is asked for
+};
+// Somebody wants to see the status; answered by one AdminStatus with the same number. fds of the
+// answer: [0] memory file with status_to_json().
+struct AdminAsk {
+  std::uint32_t ask = 0;
+};
+struct AdminStatus {
+  std::uint32_t ask = 0;
+};
+
 using ControlMessage =
     std::variant<EdgeInit, WorkerAdd, WorkerDrain, WorkerRemove, Drain, Stop, ReopenLogs,
                  WorkerInit, Ready, BootFailed, WorkerIdle, WorkerLost, Drained, EdgePrepare,
                  EdgePrepared, EdgeRefused, EdgeCommit, EdgeAbandon, WorkerProbe, WorkerProbed,
                  WorkerOverdue, WorkerRewire, DumpStacks, StacksDumped, EdgeInspect,
-                 EdgeReport, ZygoteInit, ZygoteFork, Born>;
+                 EdgeReport, ZygoteInit, ZygoteFork, Born, AdminInit, AdminAsk, AdminStatus>;
 
 std::string to_json(const ControlMessage& message);
 Result<ControlMessage> parse_control_message(std::string_view text);
@@ -225,6 +249,8 @@ std::string to_json(const EdgeStart& start);
 Result<EdgeStart> parse_edge_start(std::string_view text);
 std::string to_json(const WorkerStart& start);
 Result<WorkerStart> parse_worker_start(std::string_view text);
+std::string to_json(const AdminStart& start);
+Result<AdminStart> parse_admin_start(std::string_view text);
 
 // A sealed memory file that holds `text`, and back.
 Result<UniqueFd> make_memory_file(std::string_view text);

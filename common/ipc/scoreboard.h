@@ -1,12 +1,13 @@
-// Scoreboard: what each worker does now, in a sealed memory file. The worker writes its slot, everybody
-// reads; slots outlive their worker, so the last state of a killed one can be read. One writer per word
-// and time: the supervisor fills a slot before it starts the worker and marks it kExited after it has
-// reaped it; in between only the worker writes.
+// Scoreboard: what each worker does now, in a sealed memory file. The worker writes its slot,
+// everybody reads; slots outlive their worker, so the last state of a killed one can be read. One
+// writer per word and time: the supervisor fills a slot before it starts the worker and marks it
+// kExited after it has reaped it; in between only the worker writes.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "common/core/result.h"
 #include "common/core/unique_fd.h"
@@ -19,13 +20,24 @@ struct alignas(64) WorkerSlot {
   std::atomic<std::uint32_t> worker_id;
   std::atomic<std::uint32_t> pid;
   std::atomic<std::uint32_t> generation;
-  std::atomic<std::uint32_t> phase;             // WorkerPhase
-  std::atomic<std::uint64_t> heartbeat_ns;      // CLOCK_MONOTONIC, by the worker's helper thread
-  std::atomic<std::uint64_t> loop_turn_ns;      // CLOCK_MONOTONIC, last time the app thread or loop came round
+  std::atomic<std::uint32_t> phase;         // WorkerPhase
+  std::atomic<std::uint64_t> heartbeat_ns;  // CLOCK_MONOTONIC, by the worker's helper thread
+  std::atomic<std::uint64_t>
+      loop_turn_ns;  // CLOCK_MONOTONIC, last time the app thread or loop came round
   std::atomic<std::uint64_t> requests_started;
   std::atomic<std::uint64_t> requests_finished;
+  std::atomic<std::uint64_t> app;         // app_hash() of its name
+  std::atomic<std::uint64_t> started_ns;  // Unix time
 };
+static_assert(sizeof(WorkerSlot) == 64);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+// FNV-1a: a name in the space of a number.
+constexpr std::uint64_t app_hash(std::string_view name) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return hash;
+}
 
 class Scoreboard {
  public:

@@ -94,7 +94,7 @@ constexpr std::array kCatalog = {
     MetricDescription{"saola_config_hash", kGauge, "",
                       "A number that differs between configurations (48 bits of a hash)"},
     MetricDescription{"saola_ready", kGauge, "", "1 if the server is ready and not draining"},
-    MetricDescription{"saola_build_info", kGauge, "version, python, openssl", "Always 1"},
+    MetricDescription{"saola_build_info", kGauge, "version", "Always 1"},
     MetricDescription{"saola_process_start_time_seconds", kGauge, "process",
                       "When a process was started, Unix time"},
     MetricDescription{"saola_process_resident_memory_bytes", kGauge, "process",

@@ -40,11 +40,12 @@ class Saola:
 
     Listeners are sockets bound here and inherited as fd:N, so no test races for a port. `listen` is
     a list of tables; one without `address` gets such a socket. `ports[i]` is the port of listener i.
+    `admin`: metrics and health on such a socket too, at `admin_port`.
     """
 
     def __init__(self, directory, certs, app="raw_wsgi:application", *, listen=None, config=None,
                  toml=None, arguments=None, env=None, program=None, wrapper=(), stdout=None,
-                 preexec=None, tls=True):
+                 preexec=None, tls=True, admin=False):
         self.directory = Path(directory)
         self.certs = certs
         self.program = program or binary()
@@ -61,6 +62,13 @@ class Saola:
         self.stdout_path = self.directory / "stdout.log"
         self.sanitizer_log = self.directory / "sanitizer"
         self.sockets, self.ports, self.addresses, self.encrypted = [], [], [], []
+        # The default address belongs to whoever comes first.
+        admin_listen = ""
+        if admin:
+            admin_socket = self._inherited_socket()
+            self.admin_port = admin_socket.getsockname()[1]
+            admin_listen = f"fd:{admin_socket.fileno()}"
+        env = {"SAOLA_ADMIN_LISTEN": admin_listen} | (env or {})
 
         if listen is None:
             listen = [{"tls": certs.ecdsa.toml()}] if tls else [{}]
@@ -78,13 +86,17 @@ class Saola:
             for index, table in enumerate(listen):
                 address = table["address"].replace("fd:", "fd://")  # gunicorn's spelling
                 arguments = [a.replace("{listen%d}" % index, address) for a in arguments]
-        self._start([*wrapper, self.program, *arguments], env or {}, stdout, preexec)
+        self._start([*wrapper, self.program, *arguments], env, stdout, preexec)
+
+    def _inherited_socket(self):
+        made = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        made.set_inheritable(True)
+        self.sockets.append(made)
+        return made
 
     def _listener(self, table):
         if "address" not in table:
-            listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
-            listener.set_inheritable(True)
-            self.sockets.append(listener)
+            listener = self._inherited_socket()
             table["address"] = f"fd:{listener.fileno()}"
             self.addresses.append(listener.getsockname())
             self.ports.append(listener.getsockname()[1])
@@ -154,6 +166,9 @@ class Saola:
 
     def edge(self):
         return wait_for(lambda: self._titled("saola: edge"), "the edge process")[0]
+
+    def admins(self):
+        return self._titled("saola: admin")
 
     def workers(self):
         """Process ids of the workers, oldest first."""

@@ -11,9 +11,7 @@ namespace {
 
 using std::chrono::hours;
 using std::chrono::steady_clock;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 std::unique_ptr<TlsContext> context_of(const std::vector<CertificateSpec>& specs,
                                        const config::Tls& tls = {},
