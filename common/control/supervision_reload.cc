@@ -93,12 +93,12 @@ void Supervision::commit() {
   // What both use lives on; a socket that is not configured any more closes here, before the edge
   // takes what its queue still has.
   before->sockets.close();
-  before->admin_sockets.close();
   edge_.commit(generation_);
   reload_->pool->serve();
   old_pools_.push_back(std::exchange(pool_, std::move(reload_->pool)));
   host_.committed(*generation_);
   admin_.use(generation_);
+  before->admin_sockets.close();
   metrics_.serves(generation_->number, generation_->config);
   for (const auto& address : generation_->sockets.addresses())
     log_.debug("listening on {}", address);

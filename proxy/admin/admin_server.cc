@@ -107,6 +107,8 @@ bufferevent* AdminServer::on_connection(event_base* base, void* self) {
   if (server.tls_ == nullptr) return nullptr;
   SSL* ssl = SSL_new(server.tls_->native());
   if (ssl == nullptr) return nullptr;
+  // libevent waits for the socket and knows nothing of bytes that OpenSSL has read ahead.
+  SSL_set_read_ahead(ssl, 0);
   return bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
                                         BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
 }

@@ -83,7 +83,7 @@ def test_no_counter_goes_back_whatever_ends(saola):
             wait_for(lambda: look() and server.log().count("SIGHUP: reloaded") > _, "a reload")
     load.check()
     admin.wait_total(load.answered, "saola_http_requests_total", status="200")
-    worker = server.workers()[0]
+    [worker, _] = server.wait_workers(2)
     processes.kill(worker)
     wait_for(lambda: look() and admin.total("saola_worker_exits_total", reason="killed") == 1,
              "the death to be counted")
