@@ -1,5 +1,7 @@
 #include "proxy/access_log.h"
 
+#include <algorithm>
+
 #include "proxy/access_log_atoms.h"
 #include "proxy/access_log_json.h"
 
