@@ -31,8 +31,7 @@ ipc::ControlAnswer text_answer(std::string message) {
 
 ControlConnection::ControlConnection(EventLoop& loop, const Logger& log, ControlCommands& commands,
                                      Owner& owner, UniqueFd socket, std::string peer)
-    : loop_(loop),
-      log_(log),
+    : log_(log),
       commands_(commands),
       owner_(owner),
       socket_(std::move(socket)),

@@ -59,7 +59,6 @@ class ControlConnection final : public Deletable {
   void update_interest();
   void close();
 
-  EventLoop& loop_;
   const Logger& log_;
   ControlCommands& commands_;
   Owner& owner_;

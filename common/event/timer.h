@@ -29,7 +29,6 @@ class Timer {
 
  private:
   static void on_event(evutil_socket_t, short, void* self) noexcept;
-  EventLoop& loop_;
   Callback callback_;
   void* context_;
   event event_{};
@@ -50,7 +49,6 @@ class LazyTimer {
   static void on_timer(void* self);
   void arm();
 
-  EventLoop& loop_;
   Callback callback_;
   void* context_;
   Timer timer_;

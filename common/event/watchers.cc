@@ -40,7 +40,7 @@ void IoWatcher::on_event(evutil_socket_t, short what, void* self) noexcept {
 }
 
 Timer::Timer(EventLoop& loop, Callback callback, void* context)
-    : loop_(loop), callback_(callback), context_(context) {
+    : callback_(callback), context_(context) {
   SAOLA_CHECK(event_assign(&event_, loop.base(), -1, 0, on_event, this) == 0);
 }
 
@@ -64,7 +64,7 @@ void Timer::on_event(evutil_socket_t, short, void* self) noexcept {
 }
 
 LazyTimer::LazyTimer(EventLoop& loop, Callback callback, void* context)
-    : loop_(loop), callback_(callback), context_(context), timer_(loop, on_timer, this) {}
+    : callback_(callback), context_(context), timer_(loop, on_timer, this) {}
 
 void LazyTimer::set(Clock::time_point deadline) {
   deadline_ = deadline;
