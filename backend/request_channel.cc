@@ -132,8 +132,12 @@ RequestStream* RequestChannel::claim_next() {
     queue_.pop_front();
     auto* stream = find(id);
     if (stream == nullptr || stream->claimed) continue;
-    if (!claims_.claim(ipc::slot_of(id), id)) {  // the edge gave it to another worker
-      vacate(ipc::slot_of(id));
+    if (!claims_.claim(ipc::slot_of(id), id)) {
+      if (!claims_.is_the_edges(ipc::slot_of(id))) {
+        give_up_table();
+        return nullptr;
+      }
+      vacate(ipc::slot_of(id));  // the edge gave it to another worker
       continue;
     }
     stream->claimed = true;
@@ -141,10 +145,21 @@ RequestStream* RequestChannel::claim_next() {
     stream->thread = static_cast<unsigned long>(::pthread_self());
     --queued_;
     ++in_flight_;
-    if (counters_ != nullptr) counters_->requests_started.fetch_add(1, std::memory_order_relaxed);
+    // Stored, not added: what something else wrote there is set right.
+    ++started_;
+    if (counters_ != nullptr) {
+      counters_->requests_started.store(started_, std::memory_order_relaxed);
+    }
     return stream;
   }
   return nullptr;
+}
+
+// Nothing of the edge's offers can be believed any more. Answers that are finished still leave.
+void RequestChannel::give_up_table() {
+  flush_locked();
+  break_off("the claim table has been overwritten");
+  if (damage_hook_) std::exchange(damage_hook_, {})();
 }
 
 void RequestChannel::take_events(std::vector<RequestStream*>& streams) {
@@ -277,7 +292,10 @@ void RequestChannel::finish(RequestStream& stream) {
   }
   if (stream.wants_event) std::erase(events_, &stream);
   --in_flight_;
-  if (counters_ != nullptr) counters_->requests_finished.fetch_add(1, std::memory_order_relaxed);
+  ++finished_;
+  if (counters_ != nullptr) {
+    counters_->requests_finished.store(finished_, std::memory_order_relaxed);
+  }
   release(stream);
 }
 

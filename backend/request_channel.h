@@ -60,7 +60,7 @@ struct RequestStream {
   bool in_body_lane = false;  // a body frame went to the queue's second lane
   bool answer_ended = false;
   bool wants_event = false;  // is in the list that take_events() gives out
-  bool detached = false;   // in no slot: that has a later request, or the edge died; nothing is sent
+  bool detached = false;  // in no slot: that has a later request, or the edge died; nothing is sent
   bool seen_slow = false;  // take_slow() has given it out
   std::chrono::steady_clock::time_point claimed_at;
   unsigned long thread = 0;  // that claimed it, as pthread_self()
@@ -173,6 +173,9 @@ class RequestChannel {
   // `hook` is called when the edge's time-out for a claimed stream comes, in whatever thread
   // receives it and under the lock: it takes neither the GIL nor this channel. Empty: none.
   void on_timeout(std::function<void(const RequestStream&)> hook);
+  // `hook` is called once, under the lock, in the thread that finds the claim table overwritten.
+  // The channel is broken then: who may run what is not known any more. Before any thread.
+  void on_damage(std::function<void()> hook) { damage_hook_ = std::move(hook); }
   // Before any thread: claims are timed exactly, for take_slow(). Else to a heartbeat or so, for
   // nothing.
   void time_claims() { times_claims_ = true; }
@@ -256,6 +259,7 @@ class RequestChannel {
   RequestStream* find(std::uint32_t id);
   RequestStream& occupy(std::uint32_t id);
   void release(RequestStream& stream);
+  void give_up_table();
   void vacate(std::size_t slot);
   void mark_event(RequestStream& stream);
   void give_credit(RequestStream& stream, std::size_t bytes);
@@ -305,6 +309,9 @@ class RequestChannel {
       std::chrono::steady_clock::time_point::max();
   std::string broken_reason_;
   std::function<void(const RequestStream&)> timeout_hook_;
+  std::function<void()> damage_hook_;
+  std::uint64_t started_ = 0;  // as counters_ shows them
+  std::uint64_t finished_ = 0;
   std::chrono::steady_clock::time_point unflushed_since_;
 
   std::atomic<bool> broken_{false};

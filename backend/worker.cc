@@ -95,13 +95,17 @@ Result<void> Worker::take_init(ipc::ControlChannel::Received received) {
 
   auto claims = ipc::ClaimTable::map(received.fds[2]);
   if (!claims) return Unexpected{claims.error()};
-  auto scoreboard = ipc::Scoreboard::map(received.fds[3]);
+  auto scoreboard = ipc::Scoreboard::map_slot(received.fds[3], init_.scoreboard_slot);
   if (!scoreboard) return Unexpected{scoreboard.error()};
-  if (init_.scoreboard_slot >= ipc::Scoreboard::kSlots) return fail("no such scoreboard slot");
   scoreboard_.emplace(std::move(*scoreboard));
   slot_ = &scoreboard_->slot(init_.scoreboard_slot);
   channel_ = std::make_unique<RequestChannel>(std::move(received.fds[1]), std::move(*claims));
   channel_->count_in(slot_);
+  channel_->on_damage([this] {
+    log_->error(
+        "the claim table has been overwritten: something in this process writes where it "
+        "should not; no more requests are taken, the supervisor ends it");
+  });
   return {};
 }
 

@@ -84,6 +84,7 @@ Edge::~Edge() {
 
 void Edge::start() {
   loop_.at_end_of_turn([this] { end_of_turn(); });
+  beat();
   housekeeping_timer_.start(kHousekeeping);
   control_watcher_.watch(IoWatcher::kRead);
   tell_supervisor(ipc::Ready{});
@@ -181,6 +182,7 @@ void Edge::flush_clients() {
 
 void Edge::housekeeping() {
   housekeeping_timer_.start(kHousekeeping);
+  beat();
   ++seconds_;
   sample_metrics();
   if (seconds_ % kIdleSweepSeconds == 0) {
@@ -216,6 +218,13 @@ void Edge::sample_metrics() {
   if (access_writer_) sample.access_lines_dropped = access_writer_->dropped_lines();
   services_->metrics->sample(sample);
   for (const auto& [name, upstream] : upstreams_) upstream->sample_metrics();
+}
+
+// The supervisor replaces an edge whose loop does not come round (server.edge_hang_timeout).
+void Edge::beat() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  scoreboard_->edge().heartbeat_ns.store(
+      static_cast<std::uint64_t>(std::chrono::nanoseconds(now).count()), std::memory_order_relaxed);
 }
 
 void Edge::warn_of_expiry(const TlsContext& tls, std::string_view address) {

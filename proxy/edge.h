@@ -9,6 +9,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,7 @@ class Edge final : public ClientConnection::Owner {
   void flush_clients();
   void housekeeping();
   void sample_metrics();
+  void beat();
 
   void on_control();
   void handle(const ipc::ControlMessage& message, std::vector<UniqueFd> fds);
@@ -78,6 +80,7 @@ class Edge final : public ClientConnection::Owner {
   std::vector<std::unique_ptr<ClientConnection>> connections_;
   std::vector<std::unique_ptr<ReadinessProbe>> probes_;
   std::unique_ptr<EdgeSetup> prepared_;  // waits for its EdgeCommit
+  std::optional<ipc::Scoreboard> scoreboard_;
   IoWatcher control_watcher_;
   Timer housekeeping_timer_;
   Timer drain_timer_;

@@ -41,6 +41,7 @@ void Edge::commit(std::uint32_t generation) {
 void Edge::put_in_place(std::unique_ptr<EdgeSetup> setup) {
   auto& services = *services_;
   services.config = std::move(setup->config);
+  scoreboard_ = std::move(setup->scoreboard);
   services.router = Router(services.config);
   services.metrics->use(metrics::TimeBounds(config::latency_bounds(services.config.admin)));
   services.log.set_level(services.config.log.level);

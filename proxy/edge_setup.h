@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "common/config/config.h"
 #include "common/core/result.h"
 #include "common/core/unique_fd.h"
+#include "common/ipc/scoreboard.h"
 #include "common/metrics/metric_store.h"
 #include "proxy/access_log.h"
 #include "proxy/listener.h"
@@ -29,8 +31,8 @@ struct EdgeSetup {
   std::vector<UniqueFd> sockets;                             // in the order of config.listen
   std::vector<std::shared_ptr<Listener::Context>> contexts;  // one for each
   std::vector<std::string> warnings;                         // of the certificates
-  UniqueFd scoreboard;
-  metrics::MetricStore metric_store;  // the same each time
+  std::optional<ipc::Scoreboard> scoreboard;                 // the edge's page
+  metrics::MetricStore metric_store;                         // the same each time
 };
 
 // `fds` are those of EdgeInit and EdgePrepare.

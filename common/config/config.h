@@ -162,8 +162,9 @@ struct Server {
   std::string spool_dir = "/var/tmp";
   Milliseconds graceful_timeout{std::chrono::seconds(30)};
   Milliseconds stream_drain_timeout{std::chrono::seconds(30)};  // for long streams; see reload
-  Milliseconds drain_delay{0};          // from "not ready" to the drain, for load balancers
-  std::string server_header = "saola";  // empty: no Server field
+  Milliseconds drain_delay{0};  // from "not ready" to the drain, for load balancers
+  Milliseconds edge_hang_timeout{std::chrono::seconds(30)};  // no sign of life; costs the edge
+  std::string server_header = "saola";                       // empty: no Server field
   int umask = 022;
   bool operator==(const Server&) const = default;
 };

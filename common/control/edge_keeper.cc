@@ -6,11 +6,16 @@
 #include <utility>
 
 #include "common/control/exit_status.h"
+#include "common/control/recycle_policy.h"
 
 namespace saola::control {
 namespace {
 
 double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+constexpr std::chrono::seconds kWatch{1};
+// A look that comes so late means nothing.
+constexpr std::chrono::seconds kHeldUp{2};
 
 // In the order of EdgeInit and EdgePrepare.
 std::vector<int> descriptors(const Generation& generation, const SharedMemory& memory) {
@@ -28,16 +33,16 @@ std::uint32_t listener_count(const Generation& generation) {
 
 }  // namespace
 
-EdgeKeeper::EdgeKeeper(EventLoop& loop, Launcher& launcher, const Logger& log,
-                       const SharedMemory& memory, std::shared_ptr<const Generation> generation,
-                       Observer& observer)
+EdgeKeeper::EdgeKeeper(EventLoop& loop, Launcher& launcher, const Logger& log, SharedMemory& memory,
+                       std::shared_ptr<const Generation> generation, Observer& observer)
     : loop_(loop),
       launcher_(launcher),
       log_(log),
       memory_(memory),
       generation_(std::move(generation)),
       observer_(observer),
-      restart_(loop, on_restart, this) {}
+      restart_(loop, on_restart, this),
+      watch_(loop, on_watch, this) {}
 
 std::string EdgeKeeper::title() const {
   for (const auto& [name, app] : generation_->config.apps) {
@@ -54,8 +59,10 @@ void EdgeKeeper::start() {
     child_.reset();
     return launch_failed(launched.error().message);
   }
+  memory_.scoreboard().edge().heartbeat_ns = 0;
   const auto fds = descriptors(*generation_, memory_);
   child_->send(ipc::EdgeInit{generation_->logs.access.valid(), listener_count(*generation_)}, fds);
+  watch();
 }
 
 bool EdgeKeeper::adopt(const UpgradeState::Process& left) {
@@ -64,6 +71,7 @@ bool EdgeKeeper::adopt(const UpgradeState::Process& left) {
   UniqueFd control(::fcntl(left.control, F_DUPFD_CLOEXEC, 3));
   ever_ready_ = true;
   if (control && child_->adopt(left.pid, std::move(control), left.ready, Child::Origin::kOurs)) {
+    watch();
     return true;
   }
   child_.reset();
@@ -86,6 +94,32 @@ void EdgeKeeper::launch_failed(const std::string& reason) {
 
 void EdgeKeeper::failed_before_ready(const std::string& reason) {
   if (!ever_ready_ && policy_.failures() >= kFirstAttempts) observer_.edge_failed(reason, false);
+}
+
+// --- watching ------------------------------------------------------------------------------------
+
+void EdgeKeeper::watch() {
+  last_watch_ = std::chrono::steady_clock::now();
+  watch_.start(kWatch);
+}
+
+void EdgeKeeper::on_watch(void* self) {
+  auto& keeper = *static_cast<EdgeKeeper*>(self);
+  const auto before = keeper.last_watch_;
+  if (keeper.leaving_ || keeper.child_ == nullptr) return;  // the next start() watches again
+  keeper.watch();
+  // Late: this process was held up itself, and maybe everybody was.
+  if (keeper.last_watch_ - before <= kWatch + kHeldUp) keeper.judge();
+}
+
+// One that starts or drains has deadlines of its own.
+void EdgeKeeper::judge() {
+  const auto limit = generation_->config.server.edge_hang_timeout;
+  const std::chrono::nanoseconds heartbeat(memory_.scoreboard().edge().heartbeat_ns.load());
+  if (child_->lifecycle().state() != WorkerState::kReady) return;
+  if (!is_hung(last_watch_, heartbeat, {}, false, limit)) return;
+  child_->kill(
+      fmt::format("no sign of life for {:.1f} s (server.edge_hang_timeout)", seconds(limit)));
 }
 
 void EdgeKeeper::on_restart(void* self) { static_cast<EdgeKeeper*>(self)->start(); }

@@ -1,5 +1,6 @@
 // EdgeKeeper: keeps one edge running on the sockets that the supervisor holds, and takes a new
-// configuration to it in two phases.
+// configuration to it in two phases. An edge whose heartbeat stops (server.edge_hang_timeout) is
+// killed and replaced.
 #pragma once
 
 #include <memory>
@@ -11,6 +12,7 @@
 #include "common/control/restart_policy.h"
 #include "common/control/shared_memory.h"
 #include "common/control/upgrade_state.h"
+#include "common/ipc/scoreboard.h"
 
 namespace saola::control {
 
@@ -45,7 +47,7 @@ class EdgeKeeper final : private Child::Owner {
   static constexpr int kFirstAttempts = 5;
 
   // References outlive the keeper.
-  EdgeKeeper(EventLoop& loop, Launcher& launcher, const Logger& log, const SharedMemory& memory,
+  EdgeKeeper(EventLoop& loop, Launcher& launcher, const Logger& log, SharedMemory& memory,
              std::shared_ptr<const Generation> generation, Observer& observer);
 
   void start();
@@ -83,17 +85,22 @@ class EdgeKeeper final : private Child::Owner {
   void launch_failed(const std::string& reason);
   void failed_before_ready(const std::string& reason);
   static void on_restart(void* self);
+  static void on_watch(void* self);
+  void watch();
+  void judge();
   std::string title() const;
 
   EventLoop& loop_;
   Launcher& launcher_;
   const Logger& log_;
-  const SharedMemory& memory_;
+  SharedMemory& memory_;
   std::shared_ptr<const Generation> generation_;
   Observer& observer_;
   std::unique_ptr<Child> child_;
   RestartPolicy policy_;
   Timer restart_;
+  Timer watch_;
+  Clock::time_point last_watch_{};
   bool ever_ready_ = false;
   bool leaving_ = false;
   std::uint64_t restarts_ = 0;

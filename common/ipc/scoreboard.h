@@ -2,6 +2,10 @@
 // everybody reads; slots outlive their worker, so the last state of a killed one can be read. One
 // writer per word and time: the supervisor fills a slot before it starts the worker and marks it
 // kExited after it has reaped it; in between only the worker writes.
+//
+// Each slot is a page of its own, and a worker maps that page alone: an application that writes
+// where it should not reaches no other worker's record, and not the edge's. Readers treat every
+// value as hostile.
 #pragma once
 
 #include <atomic>
@@ -39,22 +43,37 @@ constexpr std::uint64_t app_hash(std::string_view name) {
   return hash;
 }
 
+struct EdgeRecord {
+  std::atomic<std::uint64_t> heartbeat_ns;  // CLOCK_MONOTONIC, by the edge's loop, once a second
+};
+
 class Scoreboard {
  public:
   static constexpr std::size_t kSlots = 1024;  // workers alive at once, all generations
 
   static Result<UniqueFd> create_file();
+  // Everything: for the supervisor and the admin process.
   static Result<Scoreboard> map(const UniqueFd& file);
+  // One worker's page, or the edge's: nothing else may be asked for.
+  static Result<Scoreboard> map_slot(const UniqueFd& file, std::size_t index);
+  static Result<Scoreboard> map_edge(const UniqueFd& file);
 
   Scoreboard(Scoreboard&& other) noexcept;
   Scoreboard& operator=(Scoreboard&& other) noexcept;
   ~Scoreboard();
 
   WorkerSlot& slot(std::size_t index);
+  EdgeRecord& edge();
 
  private:
-  explicit Scoreboard(WorkerSlot* slots) : slots_(slots) {}
-  WorkerSlot* slots_;
+  Scoreboard(char* memory, std::size_t first, std::size_t pages)
+      : memory_(memory), first_(first), pages_(pages) {}
+  static Result<Scoreboard> map_pages(const UniqueFd& file, std::size_t first, std::size_t pages);
+  char* page(std::size_t index);
+
+  char* memory_;  // of page first_
+  std::size_t first_;
+  std::size_t pages_;
 };
 
 }  // namespace saola::ipc

@@ -465,6 +465,20 @@ TEST_F(RequestChannelTest, ALargeAnswerWaitsForRoomInTheSocket) {
   EXPECT_FALSE(channel_->has_unflushed());
 }
 
+TEST_F(RequestChannelTest, AnOverwrittenClaimTableEndsTheConnectionAfterWhatWasAnswered) {
+  int told = 0;
+  channel_->on_damage([&told] { ++told; });
+  answer(claimed(0), "answered");
+  const auto stream = peer_->request(1);
+  ASSERT_TRUE(channel_->receive());
+  peer_->claims().offer(1, stream + 1);  // what no edge writes: the number of another slot
+  EXPECT_EQ(channel_->claim_next(), nullptr);
+  EXPECT_TRUE(channel_->broken());
+  EXPECT_EQ(channel_->claim_next(), nullptr);
+  EXPECT_EQ(told, 1);
+  EXPECT_EQ(peer_->expect(FrameType::kBody).payload, "answered");
+}
+
 TEST_F(RequestChannelTest, CountsWhatItStartsAndFinishes) {
   ipc::WorkerSlot slot{};
   channel_->count_in(&slot);

@@ -139,6 +139,31 @@ TEST_F(RecyclingTest, AWorkerWithoutASignOfLifeIsKilledOnceItsSuccessorIsReady) 
   EXPECT_THAT(sink_.text, HasSubstr("no sign of life"));
 }
 
+TEST_F(RecyclingTest, AnEdgeWithoutASignOfLifeIsKilledAndReplaced) {
+  config::Config config = one_wsgi_app(1);
+  config.server.edge_hang_timeout = seconds(2);
+  begin_serving(config);
+  auto& heartbeat = memory_.scoreboard().edge().heartbeat_ns;
+  heartbeat = static_cast<std::uint64_t>((now_ns() - nanoseconds(seconds(60))).count());
+  turn_until([&] { return !edge().signals.empty(); }, "the kill");
+  EXPECT_EQ(edge().signals, std::vector<int>{SIGKILL});
+  EXPECT_THAT(sink_.text, HasSubstr("no sign of life for 2.0 s (server.edge_hang_timeout)"));
+  edge().exit(W_EXITCODE(0, SIGKILL));
+  turn_until([&] { return launcher_.alive("edge").size() == 1; }, "the next edge");
+  EXPECT_EQ(heartbeat, 0U) << "the new one has not beaten yet";
+}
+
+TEST_F(RecyclingTest, WithoutEdgeHangTimeoutNobodyLooks) {
+  config::Config config = one_wsgi_app(1);
+  config.server.edge_hang_timeout = seconds(0);
+  config.apps["app"].max_age = std::chrono::milliseconds(1200);
+  begin_serving(config);
+  memory_.scoreboard().edge().heartbeat_ns = 1;
+  // A look at the workers' age is a look at the edge, too.
+  turn_until([&] { return workers() == 2; }, "two looks");
+  EXPECT_TRUE(edge().signals.empty());
+}
+
 TEST_F(RecyclingTest, OneThatComesBackToLifeMeanwhileLeavesInPeace) {
   config::Config config = one_wsgi_app(1);
   config.apps["app"].hang_timeout = seconds(1);

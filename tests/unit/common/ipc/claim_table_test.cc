@@ -50,6 +50,29 @@ TEST(ClaimTable, DoesNotMistakeAReusedSlotForTheOldStream) {
   EXPECT_TRUE(t.worker.claim(5, new_stream));
 }
 
+TEST(ClaimTable, TellsTheEdgesWordsFromAnybodyElses) {
+  Tables t;
+  const auto stream = make_stream(9, 5);
+  EXPECT_FALSE(t.worker.is_the_edges(5)) << "cleared";
+  t.edge.offer(5, stream);
+  EXPECT_TRUE(t.worker.is_the_edges(5));
+  ASSERT_TRUE(t.edge.take_back(5, stream));
+  EXPECT_TRUE(t.worker.is_the_edges(5));
+  t.edge.offer(5, make_stream(10, 6));
+  EXPECT_FALSE(t.worker.is_the_edges(5)) << "another slot's";
+  auto* words = static_cast<std::uint64_t*>(::mmap(
+      nullptr, 64 * sizeof(std::uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, t.file.get(), 0));
+  ASSERT_NE(words, MAP_FAILED);
+  const std::uint64_t offered = std::uint64_t{stream} << 8 | 1;
+  for (const std::uint64_t word : {offered | std::uint64_t{1} << 40, offered + 1, offered + 3,
+                                   ~std::uint64_t{0}, std::uint64_t{0}}) {
+    words[5] = word;
+    EXPECT_FALSE(t.worker.is_the_edges(5)) << word;
+    EXPECT_FALSE(t.edge.take_back(5, stream)) << word;
+  }
+  ::munmap(words, 64 * sizeof(std::uint64_t));
+}
+
 TEST(ClaimTable, StartsWithNothingOffered) {
   Tables t;
   for (std::size_t slot = 0; slot < t.edge.slots(); ++slot) {

@@ -2,6 +2,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstring>
+
 #include "common/ipc/scoreboard.h"
 
 namespace saola::ipc {
@@ -31,6 +33,24 @@ TEST(Scoreboard, CannotBeResizedByAWorkerToCrashTheOthers) {
   ASSERT_TRUE(file);
   EXPECT_NE(::ftruncate(file->get(), 0), 0);
   EXPECT_NE(::ftruncate(file->get(), 1 << 20), 0);
+}
+
+TEST(Scoreboard, AWorkerMapsItsOwnPageAlone) {
+  const auto file = Scoreboard::create_file();
+  ASSERT_TRUE(file);
+  auto all = Scoreboard::map(*file).value();
+  auto worker = Scoreboard::map_slot(*file, 5).value();
+  auto edge = Scoreboard::map_edge(*file).value();
+  worker.slot(5).heartbeat_ns = 7;
+  edge.edge().heartbeat_ns = 8;
+  EXPECT_EQ(all.slot(5).heartbeat_ns, 7U);
+  EXPECT_EQ(all.edge().heartbeat_ns, 8U);
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  std::memset(static_cast<void*>(&worker.slot(5)), 0xff, page);
+  EXPECT_EQ(all.slot(4).heartbeat_ns, 0U);
+  EXPECT_EQ(all.slot(6).heartbeat_ns, 0U);
+  EXPECT_EQ(all.edge().heartbeat_ns, 8U);
+  EXPECT_FALSE(Scoreboard::map_slot(*file, Scoreboard::kSlots)) << "the edge's page";
 }
 
 TEST(Scoreboard, RefusesAFileOfAnotherSize) {
