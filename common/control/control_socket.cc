@@ -51,12 +51,13 @@ Result<std::unique_ptr<ControlSocket>> ControlSocket::open(EventLoop& loop, cons
 std::unique_ptr<ControlSocket> ControlSocket::open_configured(EventLoop& loop, const Logger& log,
                                                               ControlCommands& commands,
                                                               const config::Config& config,
-                                                              const std::string& xdg_runtime_dir) {
+                                                              const std::string& xdg_runtime_dir,
+                                                              bool quietly) {
   using Kind = config::ControlSocketPlace::Kind;
   const auto place = config::control_socket_place(config, ::geteuid() == 0, xdg_runtime_dir);
   const bool asked_for = place.kind != Kind::kDirectory;
-  const auto none = [&log, asked_for](const std::string& why) {
-    log.write(asked_for ? LogLevel::kWarning : LogLevel::kDebug, "no control socket: " + why);
+  const auto none = [&log, loud = asked_for && !quietly](const std::string& why) {
+    log.write(loud ? LogLevel::kWarning : LogLevel::kDebug, "no control socket: " + why);
     return nullptr;
   };
   if (place.kind == Kind::kOff) return nullptr;

@@ -33,12 +33,14 @@ class ControlSocket final : private ControlConnection::Owner {
                                                      const std::string& path, mode_t mode);
 
   // The one that the configuration asks for, or null: after a warning if it named a place, with a
-  // debug record if no directory is writable. `xdg_runtime_dir`: $XDG_RUNTIME_DIR or empty. Sockets
-  // that dead instances left in the user's directory are removed on the way.
+  // debug record if no directory is writable. `quietly`: it has been said before.
+  // `xdg_runtime_dir`: $XDG_RUNTIME_DIR or empty. Sockets that dead instances left in the user's
+  // directory are removed on the way.
   static std::unique_ptr<ControlSocket> open_configured(EventLoop& loop, const Logger& log,
                                                         ControlCommands& commands,
                                                         const config::Config& config,
-                                                        const std::string& xdg_runtime_dir);
+                                                        const std::string& xdg_runtime_dir,
+                                                        bool quietly = false);
 
   ~ControlSocket() override;
   const std::string& path() const { return file_.path(); }

@@ -104,8 +104,10 @@ InstanceLock& InstanceLock::operator=(InstanceLock&& other) noexcept {
 
 InstanceLock::~InstanceLock() { remove(); }
 
+bool InstanceLock::is_there() const { return file_ && is_at(file_, path_); }
+
 void InstanceLock::remove() {
-  if (file_ && is_at(file_, path_)) ::unlink(path_.c_str());
+  if (is_there()) ::unlink(path_.c_str());
   file_.reset();
 }
 

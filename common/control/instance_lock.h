@@ -31,6 +31,8 @@ class InstanceLock {
 
   const std::string& path() const { return path_; }
   int fd() const { return file_.get(); }
+  // False: the file has been removed or replaced.
+  bool is_there() const;
 
  private:
   InstanceLock(std::string path, UniqueFd file) : path_(std::move(path)), file_(std::move(file)) {}

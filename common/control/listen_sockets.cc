@@ -243,6 +243,13 @@ Result<std::shared_ptr<Socket>> open_one(const config::Config& config, const con
   return socket;
 }
 
+// False: somebody removed or replaced the file; nobody reaches the socket any more.
+bool is_reachable(const Socket& socket) {
+  struct stat info {};
+  return socket.path.empty() || (::lstat(socket.path.c_str(), &info) == 0 &&
+                                 info.st_dev == socket.device && info.st_ino == socket.inode);
+}
+
 // A bound socket takes on what a new configuration says of it, as far as that is possible.
 Result<void> adapt(Socket& socket, const config::Listen& listen) {
   if (socket.ipv6_only != listen.ipv6_only) {
@@ -278,7 +285,7 @@ Result<ListenSockets, std::vector<std::string>> ListenSockets::open(const config
   auto kept = before != nullptr ? before->sockets_ : std::vector<std::shared_ptr<Socket>>();
   for (const auto& listen : config.listen) {
     const auto same = std::find_if(kept.begin(), kept.end(), [&listen](const auto& socket) {
-      return socket != nullptr && socket->address == listen.address;
+      return socket != nullptr && socket->address == listen.address && is_reachable(*socket);
     });
     if (same != kept.end()) {
       if (auto adapted = adapt(**same, listen); !adapted) {
@@ -319,11 +326,7 @@ void ListenSockets::close() {
 }
 
 ListenSockets::Socket::~Socket() {
-  struct stat info {};
-  if (!path.empty() && ::lstat(path.c_str(), &info) == 0 && info.st_dev == device &&
-      info.st_ino == inode) {
-    ::unlink(path.c_str());
-  }
+  if (!path.empty() && is_reachable(*this)) ::unlink(path.c_str());
 }
 
 }  // namespace saola::control

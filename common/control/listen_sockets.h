@@ -44,7 +44,8 @@ class ListenSockets {
   // In order of config.listen, or everything that is wrong, each with a hint what to do. A file of
   // a Unix socket is replaced only if nobody listens on it; new ones belong to `owner`, if that
   // changes anything.
-  // `before`: those of the configuration that serves now; null: none.
+  // `before`: those of the configuration that serves now; null: none. A Unix socket among them
+  // whose file has gone is made anew.
   static Result<ListenSockets, std::vector<std::string>> open(
       const config::Config& config, const Credentials& owner,
       const ListenSockets* before = nullptr);

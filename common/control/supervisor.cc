@@ -8,7 +8,6 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -16,7 +15,6 @@
 
 #include "common/config/paths.h"
 #include "common/control/binary_check.h"
-#include "common/control/control_socket.h"
 #include "common/control/cpu_quota.h"
 #include "common/control/credentials.h"
 #include "common/control/generation.h"
@@ -24,6 +22,7 @@
 #include "common/control/log_files.h"
 #include "common/control/process_launcher.h"
 #include "common/control/process_setup.h"
+#include "common/control/runtime_files.h"
 #include "common/control/service_manager.h"
 #include "common/control/start_report.h"
 #include "common/control/supervision.h"
@@ -40,59 +39,26 @@ constexpr int kExitConfig = 4;
 template <class T>
 using Started = Result<T, int>;
 
-// Who the supervisor keeps in touch with while it runs: operators through the control socket, and
-// the service manager's watchdog.
-class Company {
+// Says to the service manager's watchdog, as often as that wants to hear it, that the loop runs.
+class Watchdog {
  public:
-  Company(EventLoop& loop, const Logger& log, ControlCommands& commands,
-          const config::Config& config, ServiceManager& manager)
-      : loop_(loop),
-        log_(log),
-        commands_(commands),
-        config_(config),
-        manager_(manager),
-        look_(
-            loop, [](void* self) { static_cast<Company*>(self)->look_after_socket(); }, this),
-        watchdog_(
-            loop, [](void* self) { static_cast<Company*>(self)->be_alive(); }, this) {
-    open();
-    look_.start(kLook);
+  Watchdog(EventLoop& loop, ServiceManager& manager)
+      : manager_(manager),
+        timer_(
+            loop, [](void* self) { static_cast<Watchdog*>(self)->be_alive(); }, this) {
     be_alive();
   }
 
  private:
-  static constexpr std::chrono::seconds kLook{5};
-
-  void open() {
-    const char* xdg = std::getenv("XDG_RUNTIME_DIR");
-    socket_ =
-        ControlSocket::open_configured(loop_, log_, commands_, config_, xdg != nullptr ? xdg : "");
-  }
-
-  // Somebody may clear the runtime directory away; without its file nobody finds the socket.
-  void look_after_socket() {
-    look_.start(kLook);
-    if (!socket_ || socket_->is_reachable()) return;
-    log_.warning("the control socket {} has gone; making it anew", socket_->path());
-    socket_.reset();
-    open();
-  }
-
   void be_alive() {
     const auto interval = manager_.watchdog_interval();
     if (!interval) return;
     manager_.alive();
-    watchdog_.start(*interval);
+    timer_.start(*interval);
   }
 
-  EventLoop& loop_;
-  const Logger& log_;
-  ControlCommands& commands_;
-  const config::Config& config_;
   ServiceManager& manager_;
-  std::unique_ptr<ControlSocket> socket_;
-  Timer look_;
-  Timer watchdog_;
+  Timer timer_;
 };
 
 class Supervisor final : private SupervisionHost {
@@ -140,7 +106,8 @@ class Supervisor final : private SupervisionHost {
     upgrade_.emplace(loop, launcher);
     Supervision supervision(loop, launcher, log_, report_, *memory, *std::move(first), *this);
     const auto watchers = watch_signals(loop, supervision);
-    Company company(loop, log_, supervision, config, manager_);
+    RuntimeFiles files(loop, log_, supervision, config, locks_);
+    Watchdog watchdog(loop, manager_);
     begin(supervision);
     const int exit_code = supervision.run();
     if (!supervision.start_problem().empty()) failure_ = supervision.start_problem();
@@ -226,7 +193,7 @@ class Supervisor final : private SupervisionHost {
     const auto& server = config.server;
     if (!server.runtime_dir.empty()) {
       const std::string directory = config::resolve_path(config, server.runtime_dir);
-      ::mkdir(directory.c_str(), 0755);  // fails if it is there; if it cannot be, the lock says why
+      RuntimeFiles::make_runtime_directory(config);  // if it cannot be, the lock says why
       if (auto locked = take_lock(directory + "/saola.pid", server.pid_file.empty()); !locked) {
         return locked;
       }

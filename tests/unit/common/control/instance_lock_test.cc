@@ -66,6 +66,22 @@ TEST(InstanceLock, LeavesAFileAloneThatSomebodyElsePutInItsPlace) {
   EXPECT_EQ(content(path), "1\n");
 }
 
+TEST(InstanceLock, NoticesThatItsFileHasGone) {
+  const test::TemporaryDirectory directory;
+  const std::string path = directory.path("saola.pid");
+  auto lock = InstanceLock::acquire(path);
+  ASSERT_TRUE(lock);
+  EXPECT_TRUE(lock->is_there());
+  std::filesystem::remove(path);
+  EXPECT_FALSE(lock->is_there());
+  auto again = InstanceLock::acquire(path);
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_FALSE(lock->is_there());
+  *lock = *std::move(again);
+  EXPECT_TRUE(lock->is_there());
+  EXPECT_EQ(content(path), std::to_string(::getpid()) + "\n");
+}
+
 TEST(InstanceLock, SaysWhyItCannotBeMade) {
   const test::TemporaryDirectory directory;
   const auto lock = InstanceLock::acquire(directory.path("missing/saola.pid"));

@@ -159,6 +159,20 @@ TEST_F(ListenSocketsTest, AnOpenSocketCannotChangeWhichAddressesItTakes) {
   EXPECT_THAT(after.error(), ElementsAre(HasSubstr("restart to change it")));
 }
 
+TEST_F(ListenSocketsTest, AReloadMakesAUnixSocketAnewWhoseFileHasGone) {
+  add("unix:s.sock");
+  const auto before = open();
+  ASSERT_TRUE(before);
+  const auto kept = ListenSockets::open(config_, Credentials{}, &*before);
+  ASSERT_TRUE(kept) << kept.error().front();
+  EXPECT_EQ(kept->sockets()[0], before->sockets()[0]);
+  ASSERT_EQ(::unlink(directory_.path("s.sock").c_str()), 0);
+  const auto after = ListenSockets::open(config_, Credentials{}, &*before);
+  ASSERT_TRUE(after) << after.error().front();
+  EXPECT_NE(after->sockets()[0], before->sockets()[0]);
+  EXPECT_EQ(::access(directory_.path("s.sock").c_str(), F_OK), 0);
+}
+
 TEST_F(ListenSocketsTest, MakesAUnixSocketWithItsModeAndRemovesIt) {
   add("unix:s.sock").mode = 0640;
   {
