@@ -117,6 +117,36 @@ def test_a_client_that_says_nothing_holds_up_nobody(saola):
         client.close()
 
 
+def test_a_client_that_takes_no_answer_holds_up_nobody(saola):
+    control = Control(saola)
+    with socket.socket(socket.AF_UNIX) as greedy:
+        greedy.setblocking(False)
+        greedy.connect(str(control.socket))
+        sent = 0
+        # Nobody reads its answers, so the server reads no more of it, and in the end nor does the
+        # kernel.
+        with pytest.raises(BlockingIOError):
+            while sent < 1 << 26:
+                sent += greedy.send(b'{"command":"status"}\n' * 100)
+        assert control.status()["state"] == "serving"
+        control.good("reload")
+        assert control.server.get().status == 200
+
+
+def test_too_many_clients_are_told_so(saola):
+    control = Control(saola)
+    silent = [socket.socket(socket.AF_UNIX) for _ in range(32)]
+    for client in silent:
+        client.connect(str(control.socket))
+    done = control.run("status")
+    assert done.returncode == 1 and "too many clients" in done.stderr
+    assert control.server.get().status == 200
+    silent.pop().close()
+    wait_for(lambda: control.run("status").returncode == 0, "a place")
+    for client in silent:
+        client.close()
+
+
 def test_stop_waits_until_the_server_has_ended(saola):
     control = Control(saola)
     assert control.good("stop") == "stopped\n"

@@ -3,7 +3,10 @@
 Descriptors run out in the release build: the sanitizers need some of their own.
 """
 
+import errno
 import os
+import re
+import signal
 import subprocess
 import time
 
@@ -11,6 +14,7 @@ import pytest
 
 from support import processes
 from support.http_client import ConnectionBroken
+from support.load import Load
 from support.waiting import wait_for
 
 
@@ -139,6 +143,72 @@ def test_full_disk_for_logs_loses_lines_and_no_request(saola, small_disk):
     os.unlink(small_disk / "filler")
     wait_for(lambda: server.get("/after-the-flood").status == 404
              and "/after-the-flood" in log.read_text(), "lines to be written again")
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A file system on which nothing more can be made; `unlink` of /filler/* makes room."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,nr_inodes=8,mode=1777",
+                              "saola-test", str(tmp_path)], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("cannot mount a file system here")
+    try:
+        (tmp_path / "filler").write_bytes(b"x" * 65536)
+        for name in range(8):
+            (tmp_path / str(name)).touch()
+    except OSError as error:
+        assert error.errno == errno.ENOSPC
+    yield tmp_path
+    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+def make_room(disk):
+    for path in disk.iterdir():
+        path.unlink()
+
+
+@pytest.mark.root
+def test_a_full_disk_costs_the_runtime_directory_only(saola, full_disk):
+    server = saola(config={"server": {"runtime_dir": str(full_disk)}})
+    assert re.search("no pid file: .*No space left on device", server.log())
+    assert re.search("no control socket: .*No space left on device", server.log())
+    with Load(server) as load:
+        server.send_signal(signal.SIGHUP)
+        server.wait_log("generation 2 serves")
+    load.check()
+
+
+@pytest.mark.root
+def test_a_reload_that_needs_room_on_a_full_disk_is_refused(saola, full_disk):
+    server = saola()
+    good = server.config_path.read_text()
+    for change in (("[log]", f'[log]\naccess = "{full_disk}/access.log"'),
+                   ("[[listen]]", f'[[listen]]\naddress = "unix:{full_disk}/web.sock"\n[[listen]]')):
+        seen = len(server.log())
+        server.config_path.write_text(good.replace(*change))
+        with Load(server) as load:
+            server.send_signal(signal.SIGHUP)
+            wait_for(lambda: "SIGHUP: not reloaded" in server.log()[seen:], "the refusal")
+        load.check()
+        assert re.search(rf"{full_disk}/.*No space left on device", server.log()[seen:])
+    make_room(full_disk)
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("reload: generation 4 serves")
+
+
+@pytest.mark.root
+def test_what_vanished_from_a_full_disk_comes_back_with_the_room(saola, full_disk):
+    make_room(full_disk)
+    server = saola(config={"server": {"runtime_dir": str(full_disk)}})
+    pid_file, socket = full_disk / "saola.pid", full_disk / "saola.sock"
+    assert pid_file.exists() and socket.exists()
+    (full_disk / "filler").write_bytes(b"x" * (64 * 1024 - 4096))
+    pid_file.rename(full_disk / "elsewhere")  # leaves no room, not for a moment
+    server.wait_log(f"the pid file {pid_file} has gone and cannot be made anew: .*No space left")
+    assert server.get().status == 200
+    (full_disk / "filler").unlink()
+    wait_for(lambda: pid_file.exists() and pid_file.read_text() == f"{server.pid}\n", "the pid file")
+    assert server.log().count("cannot be made anew") == 1
 
 
 def test_dev_full_as_access_log(saola):

@@ -21,7 +21,7 @@ KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "TMPDIR")
 
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0:exitcode=99:handle_abort=1:"
-                    "detect_odr_violation=0:log_path={log}",
+                    "detect_odr_violation=0:verify_asan_link_order=0:log_path={log}",
     "UBSAN_OPTIONS": "print_stacktrace=1:log_path={log}",
 }
 REPORT = re.compile(rb"AddressSanitizer|LeakSanitizer|runtime error: |SAOLA_CHECK|Assertion .* failed")
