@@ -295,7 +295,7 @@ void Edge::handle(const ipc::ControlMessage& message, std::vector<UniqueFd> fds)
           },
           [&](const ipc::WorkerProbe& to_probe) { probe(to_probe); },
           [&](const ipc::EdgePrepare& next) { prepare(next, std::move(fds)); },
-          [&](const ipc::EdgeCommit& next) { commit(next.generation); },
+          [&](const ipc::EdgeCommit& next) { commit(next.generation, next.rolling); },
           [&](const ipc::EdgeAbandon& failed) {
             if (prepared_ && prepared_->generation == failed.generation) prepared_.reset();
           },

@@ -57,7 +57,7 @@ class Edge final : public ClientConnection::Owner {
 
   // A configuration in two phases.
   void prepare(const ipc::EdgePrepare& message, std::vector<UniqueFd> fds);
-  void commit(std::uint32_t generation);
+  void commit(std::uint32_t generation, bool rolling);
   void put_in_place(std::unique_ptr<EdgeSetup> setup);
   void replace_access_log(EdgeSetup& setup);
   void replace_listeners(EdgeSetup& setup);

@@ -26,14 +26,15 @@ void Edge::prepare(const ipc::EdgePrepare& message, std::vector<UniqueFd> fds) {
 
 // Everything that was told before (the new generation's workers) has been handled: the supervisor's
 // messages keep their order.
-void Edge::commit(std::uint32_t generation) {
+void Edge::commit(std::uint32_t generation, bool rolling) {
   if (!prepared_ || prepared_->generation != generation) {
     return services_->log.error("control channel: EdgeCommit of what was not prepared");
   }
   put_in_place(std::move(prepared_));
   for (auto& [name, upstream] : upstreams_) {
     const auto app = services_->config.apps.find(name);
-    upstream->commit(generation, app == services_->config.apps.end() ? nullptr : &app->second);
+    upstream->commit(generation, app == services_->config.apps.end() ? nullptr : &app->second,
+                     rolling);
   }
   services_->log.info("generation {} is in place", generation);
 }

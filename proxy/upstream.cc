@@ -219,7 +219,7 @@ void Upstream::drain_worker(std::uint32_t worker_id) {
   if (worker->has_nothing_left()) report_if_idle(*worker);
 }
 
-void Upstream::commit(std::uint32_t generation, const config::App* app) {
+void Upstream::commit(std::uint32_t generation, const config::App* app, bool rolling) {
   leaving_ = app == nullptr;
   if (leaving_) return leave_if_done();
   app_ = *app;
@@ -227,7 +227,7 @@ void Upstream::commit(std::uint32_t generation, const config::App* app) {
   std::vector<std::uint32_t> old;
   for (auto& worker : workers_) {
     if (worker->generation() != generation) {
-      old.push_back(worker->id());
+      if (!rolling) old.push_back(worker->id());
       continue;
     }
     worker->load.accepts = !worker->broken();

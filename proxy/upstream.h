@@ -51,8 +51,8 @@ class Upstream {
   void drain_worker(std::uint32_t worker_id);
   // Workers of this generation get the requests from now on, the others only finish what they have.
   // `app`: the new settings; null: the app is configured no more, and its workers first do what
-  // still waits for them.
-  void commit(std::uint32_t generation, const config::App* app);
+  // still waits for them. `rolling`: the others get requests too, each until drain_worker().
+  void commit(std::uint32_t generation, const config::App* app, bool rolling = false);
   // The process has ended. Does nothing for a worker that is gone already.
   void remove_worker(std::uint32_t worker_id);
 

@@ -158,9 +158,9 @@ void EdgeKeeper::prepare(const Generation& next) {
                descriptors(next, memory_));
 }
 
-void EdgeKeeper::commit(std::shared_ptr<const Generation> next) {
+void EdgeKeeper::commit(std::shared_ptr<const Generation> next, bool rolling) {
   generation_ = std::move(next);
-  if (child_ != nullptr) child_->send(ipc::EdgeCommit{generation_->number});
+  if (child_ != nullptr) child_->send(ipc::EdgeCommit{generation_->number, rolling});
 }
 
 void EdgeKeeper::abandon(const Generation& next) {

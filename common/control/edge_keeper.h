@@ -67,7 +67,8 @@ class EdgeKeeper final : private Child::Owner {
   // A configuration beside the one in use; edge_prepared() follows, or edge_lost().
   void prepare(const Generation& next);
   // From now on `next` is what the edge, and every edge that replaces it, runs with.
-  void commit(std::shared_ptr<const Generation> next);
+  // `rolling`: see ipc::EdgeCommit.
+  void commit(std::shared_ptr<const Generation> next, bool rolling);
   void abandon(const Generation& next);
 
   // Stops accepting, finishes what it has; then edge_drained() or, if it ended instead,

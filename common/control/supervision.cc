@@ -85,8 +85,8 @@ void Supervision::worker_ready(const ipc::WorkerAdd& worker, int wire, int claim
 void Supervision::worker_leaves(std::uint32_t worker_id) { edge_.drain_worker(worker_id); }
 
 void Supervision::all_ready(WorkerPool& pool) {
-  if (reload_ && reload_->pool.get() == &pool) return probe_or_commit();
-  if (&pool != pool_.get()) return;
+  if (reload_ && reload_->pool.get() == &pool && !reload_->rolling) return probe_or_commit();
+  if (&pool != pool_.get() || roll_) return;
   if (phase_ != Phase::kStarting) {
     log_.info("all workers serve again: {}", pool.describe());
     return;
@@ -308,7 +308,7 @@ Result<std::string> Supervision::reopen_logs() {
 
 Result<std::string> Supervision::scale(const std::string& app, int workers) {
   if (phase_ != Phase::kServing) return fail("the server does not serve");
-  if (reload_) return fail("a reload is under way; ask again when it is over");
+  if (reloads()) return fail("a reload is under way; ask again when it is over");
   return pool_->scale(app, workers);
 }
 
@@ -324,6 +324,7 @@ void Supervision::scale_by(int more) {
 
 void Supervision::recycle(std::uint32_t worker_id, Done done) {
   if (phase_ != Phase::kServing) return done(fail("the server does not serve"));
+  if (roll_) return done(fail("a rolling reload is under way; it replaces every worker"));
   done(pool_->recycle(worker_id));
 }
 
@@ -382,7 +383,7 @@ Status Supervision::status() const {
       status.state = "starting";
       break;
     case Phase::kServing:
-      status.state = reload_ ? "reloading" : "serving";
+      status.state = reloads() ? "reloading" : "serving";
       break;
     case Phase::kWaiting:
     case Phase::kDraining:

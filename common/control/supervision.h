@@ -16,6 +16,10 @@
 //
 // Up to the commit any failure leaves everything as it was; the commit itself cannot fail: the edge
 // dispatches to the new workers in one step, the old ones finish what they have.
+//
+// A rolling one (supervision_rolling.cc) commits when one new worker of each app is ready; the edge
+// then dispatches to both generations until the new one has taken the seats of the other one by
+// one. A reload that is asked for meanwhile begins at once, and takes over if it gets so far.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +35,7 @@
 #include "common/control/edge_keeper.h"
 #include "common/control/generation.h"
 #include "common/control/predecessors.h"
+#include "common/control/rollout.h"
 #include "common/control/scale_policy.h"
 #include "common/control/start_report.h"
 #include "common/control/worker_pool.h"
@@ -129,6 +134,20 @@ class Supervision final : public ControlCommands,
     std::set<std::uint32_t> probes;    // workers whose ready_path has not answered
     Clock::time_point started_at;
     std::vector<Done> done;
+    bool rolling = false;
+    bool tried = false;  // rolling: the first workers are ready, and ready_path is asked
+  };
+  // From the commit of a rolling reload until its last worker is ready.
+  struct Roll {
+    std::map<std::string, int> before;  // by app: seats of the generations that are replaced
+    std::map<std::string, int> most;    // ready workers of the new one, at the best moment
+    Clock::time_point started_at;
+    std::vector<Done> done;
+  };
+  // Who asks for a reload, and which kind.
+  struct Wish {
+    bool rolling;
+    Done done;
   };
 
   void edge_ready() override;
@@ -153,6 +172,8 @@ class Supervision final : public ControlCommands,
   void all_ready(WorkerPool& pool) override;
   void app_failed(WorkerPool& pool, const std::string& app, const std::string& reason) override;
   void pool_empty(WorkerPool& pool) override;
+  bool may_start(const WorkerPool& pool, const std::string& app) override;
+  void staff_changed(WorkerPool& pool) override;
 
   const config::Server& server() const { return generation_->config.server; }
   std::vector<WorkerPool*> pools() const;
@@ -179,12 +200,25 @@ class Supervision final : public ControlCommands,
   // supervision_reload.cc
   void probe_or_commit();
   void commit();
-  void begin_reload(std::vector<Done> done);
+  void begin_reload(bool rolling, std::vector<Done> done);
   void fail_reload(const std::string& reason);
   // The one under way, and those that were to follow.
   void refuse_reloads();
   void end_reload(const Result<std::string>& outcome);
+  void tell_outcome(const std::vector<Done>& done, const Result<std::string>& outcome);
+  bool reloads() const { return reload_ != nullptr || roll_ != nullptr; }
   static void on_reload_timer(void* self);
+
+  // supervision_rolling.cc
+  std::string why_not_rolling() const;
+  void try_first_workers();
+  std::vector<WorkerPool*> yielding_pools() const;
+  RolloutView view_of(const WorkerPool& fresh, const std::string& app) const;
+  void begin_roll(WorkerPool& old, Clock::duration grace);
+  void step_roll();
+  void finish_roll();
+  void overtake_roll(Clock::time_point deadline);
+  void break_off_roll(const std::string& why);
 
   // supervision_scaling.cc
   void follow_the_load();
@@ -212,10 +246,11 @@ class Supervision final : public ControlCommands,
       scaling_;  // of the apps whose number of workers is no fixed one
   Timer scale_timer_;
   std::unique_ptr<Reload> reload_;
+  std::unique_ptr<Roll> roll_;
   std::vector<StackDump> stack_dumps_;
   Timer stack_timer_;
   std::vector<Report> inspecting_;  // who waits for the edge's report
-  std::vector<Done> next_reload_;   // asked for during another, or the start: one more follows
+  std::vector<Wish> next_reload_;   // asked for during another, or the start: one more follows
   std::optional<std::pair<Clock::time_point, Result<std::string>>> last_reload_;
   std::uint32_t last_generation_;
   std::unique_ptr<Predecessors> predecessors_;  // of another image

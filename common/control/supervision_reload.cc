@@ -14,22 +14,22 @@ double seconds(Clock::duration duration) { return std::chrono::duration<double>(
 }  // namespace
 
 void Supervision::reload(bool rolling, Done done) {
-  if (rolling) return done(fail("rolling reloads are not available in this version"));
   if (phase_ > Phase::kServing) return done(fail("the server is stopping"));
   if (phase_ == Phase::kStarting || reload_) {
     // What is under way may have read what has changed since.
     if (next_reload_.empty()) {
       log_.info("reload: follows {}", reload_ ? "the one under way" : "the start");
     }
-    return next_reload_.push_back(std::move(done));
+    return next_reload_.push_back({rolling, std::move(done)});
   }
   std::vector<Done> all;
   all.push_back(std::move(done));
-  begin_reload(std::move(all));
+  begin_reload(rolling, std::move(all));
 }
 
-void Supervision::begin_reload(std::vector<Done> done) {
+void Supervision::begin_reload(bool rolling, std::vector<Done> done) {
   reload_ = std::make_unique<Reload>();
+  reload_->rolling = rolling;
   reload_->started_at = std::chrono::steady_clock::now();
   reload_->done = std::move(done);
   log_.info("reload: reading the configuration");
@@ -49,11 +49,14 @@ void Supervision::edge_prepared(std::uint32_t generation, const Result<void>& ou
   reload_->pool =
       std::make_unique<WorkerPool>(ground_, reload_->next, WorkerPool::Duty::kStandBy, counters_,
                                    static_cast<WorkerPool::Observer&>(*this));
-  log_.info("reload: generation {} boots", generation);
+  log_.info("reload: generation {} boots{}", generation,
+            reload_->rolling ? ", one after the other" : "");
+  reload_->pool->set_paced(reload_->rolling);
   reload_->pool->start();
 }
 
-// Every worker is ready. Those of an app with a ready_path must answer there too.
+// Every worker is ready; of a rolling reload, the first ones are. Those of an app with a ready_path
+// must answer there too.
 void Supervision::probe_or_commit() {
   Clock::duration limit{};
   for (const auto& [name, app] : reload_->next->config.apps) {
@@ -90,10 +93,11 @@ void Supervision::commit() {
   const auto& server = reload_->next->config.server;
   const auto grace = std::max(server.graceful_timeout, server.stream_drain_timeout);
   const auto before = std::exchange(generation_, reload_->next);
+  const bool rolling = reload_->rolling;
   // What both use lives on; a socket that is not configured any more closes here, before the edge
   // takes what its queue still has.
   before->sockets.close();
-  edge_.commit(generation_);
+  edge_.commit(generation_, rolling);
   reload_->pool->serve();
   old_pools_.push_back(std::exchange(pool_, std::move(reload_->pool)));
   host_.committed(*generation_);
@@ -103,13 +107,16 @@ void Supervision::commit() {
   for (const auto& address : generation_->sockets.addresses())
     log_.debug("listening on {}", address);
   WorkerPool& old = *old_pools_.back();
+  if (rolling) return begin_roll(old, grace);
   const std::string said = fmt::format(
       "generation {} serves after {:.2f} s: {}", generation_->number,
       seconds(std::chrono::steady_clock::now() - reload_->started_at), pool_->describe());
   log_.info("reload: {}", said);
   follow_the_load();
+  const auto deadline = loop_.now() + grace;
+  overtake_roll(deadline);
   end_reload(said);
-  old.leave(loop_.now() + grace);  // may end it at once
+  old.leave(deadline);  // may end it at once
 }
 
 void Supervision::fail_reload(const std::string& reason) {
@@ -119,33 +126,51 @@ void Supervision::fail_reload(const std::string& reason) {
   if (reload_->next) edge_.abandon(*reload_->next);
   std::unique_ptr<WorkerPool> pool = std::move(reload_->pool);
   end_reload(fail(problem));
-  if (!pool) return;
-  WorkerPool& failed = *pool;
-  old_pools_.push_back(std::move(pool));
-  failed.stop_all(kFailedStartGrace);  // may end it at once
+  if (pool) {
+    WorkerPool& failed = *pool;
+    old_pools_.push_back(std::move(pool));
+    failed.stop_all(kFailedStartGrace);  // may end it at once
+  }
+  step_roll();
 }
 
 void Supervision::end_reload(const Result<std::string>& outcome) {
   reload_timer_.cancel();
   const auto over = std::exchange(reload_, nullptr);
+  tell_outcome(over->done, outcome);
+}
+
+void Supervision::tell_outcome(const std::vector<Done>& done, const Result<std::string>& outcome) {
   last_reload_.emplace(std::chrono::steady_clock::now(), outcome);
   metrics_.reloaded(outcome.has_value());
-  host_.serving(pool_->describe());
-  for (const auto& done : over->done) done(outcome);
+  if (!reloads()) host_.serving(pool_->describe());
+  for (const auto& one : done) one(outcome);
   // Not at once: what ends a reload has more to do in this turn.
   if (!next_reload_.empty()) next_reload_timer_.start(std::chrono::microseconds(0));
 }
 
 void Supervision::refuse_reloads() {
+  if (roll_) break_off_roll("the server stops");
   if (reload_) fail_reload("the server stops");
-  for (const auto& done : std::exchange(next_reload_, {})) done(fail("the server stops"));
+  for (const auto& wish : std::exchange(next_reload_, {})) wish.done(fail("the server stops"));
 }
 
 void Supervision::on_next_reload(void* self) {
   auto& supervision = *static_cast<Supervision*>(self);
   auto waiting = std::exchange(supervision.next_reload_, {});
-  if (supervision.phase_ == Phase::kServing) return supervision.begin_reload(std::move(waiting));
-  for (const auto& done : waiting) done(fail("the server stops"));
+  if (waiting.empty()) return;
+  if (supervision.phase_ != Phase::kServing) {
+    for (const auto& wish : waiting) wish.done(fail("the server stops"));
+    return;
+  }
+  // One for all of them; who did not ask for sparing memory wants it soon.
+  bool rolling = true;
+  std::vector<Done> all;
+  for (auto& wish : waiting) {
+    rolling = rolling && wish.rolling;
+    all.push_back(std::move(wish.done));
+  }
+  supervision.begin_reload(rolling, std::move(all));
 }
 
 }  // namespace saola::control

@@ -23,7 +23,7 @@ void Supervision::on_scale_timer(void* self) {
   auto& supervision = *static_cast<Supervision*>(self);
   if (supervision.scaling_.empty() || supervision.phase_ != Phase::kServing) return;
   supervision.scale_timer_.start(kLook);
-  if (supervision.reload_ != nullptr) return;
+  if (supervision.reloads()) return;
   supervision.inspect([&supervision](const Result<ipc::EdgeReport>& report) {
     // Without an edge nothing waits that more workers would help.
     if (report) supervision.look_at_the_load(*report);
@@ -31,7 +31,7 @@ void Supervision::on_scale_timer(void* self) {
 }
 
 void Supervision::look_at_the_load(const ipc::EdgeReport& report) {
-  if (phase_ != Phase::kServing || reload_ != nullptr) return;
+  if (phase_ != Phase::kServing || reloads()) return;
   for (const auto& load : report.apps) {
     const auto policy = scaling_.find(load.app);
     if (policy == scaling_.end()) continue;

@@ -17,7 +17,7 @@ void Supervision::upgrade(Done done) {
   const auto refuse = [&](const std::string& why) { done(fail("no upgrade now: " + why)); };
   if (phase_ == Phase::kStarting) return refuse("the server is still starting");
   if (phase_ != Phase::kServing) return refuse("the server is stopping");
-  if (reload_) return refuse("a reload is under way");
+  if (reloads()) return refuse("a reload is under way");
   if (upgrading_) return refuse("one is under way");
   if (predecessors_) {
     return refuse(
@@ -56,7 +56,7 @@ std::string Supervision::give_way(Result<UniqueFd> binary) {
   };
   if (!binary) return stays(binary.error().message);
   if (phase_ != Phase::kServing) return stays("the server stops");
-  if (reload_) return stays("a reload is under way");
+  if (reloads()) return stays("a reload is under way");
   log_.info("upgrade: the new binary takes over");
   return stays(host_.become(*binary, left_behind()).message);
 }

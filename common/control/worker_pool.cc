@@ -76,6 +76,7 @@ bool WorkerPool::may_boot(const App& app) const {
 void WorkerPool::start(Seat& seat) {
   if (duty_ == Duty::kLeave || !edge_present_) return;
   if (duty_ == Duty::kStandBy && !may_boot(seat.app)) return;
+  if (paced_ && !may_boot_paced(seat.app)) return;
   if (await_zygote(seat.app)) return;
   const auto launched = launch(seat);
   if (launched) return;
@@ -174,6 +175,7 @@ void WorkerPool::on_ready(WorkerProcess& worker, const ipc::Ready& ready) {
   if (Seat* seat = seat_of(worker)) take_seat(*seat, worker);
   start_waiting(app);
   report_if_all_ready();
+  observer_.staff_changed(*this);
 }
 
 // Without an edge it waits for the next one.
@@ -252,6 +254,7 @@ void WorkerPool::child_exited(Child& child, int wait_status) {
   loop_.delete_later(std::move(leaving));
   start_waiting(app);
   report_if_empty();
+  observer_.staff_changed(*this);
 }
 
 void WorkerPool::on_death(WorkerProcess& worker, int wait_status) {
@@ -380,15 +383,18 @@ void WorkerPool::start_nothing_more(Clock::duration zygote_grace) {
 
 void WorkerPool::leave(Clock::time_point deadline) {
   start_nothing_more();
-  for (auto& worker : workers_) {
-    if (worker->leaves == LeaveReason::kNone) {
-      worker->leaves = LeaveReason::kReload;
-      worker->leave_deadline = deadline;
-      ++app_of(*worker).counters->left[static_cast<std::size_t>(LeaveReason::kReload)];
-    }
-    worker->child().retire(deadline);
-  }
+  for (auto& worker : workers_) let_go(*worker, deadline);
   report_if_empty();
+}
+
+// The edge knows.
+void WorkerPool::let_go(WorkerProcess& worker, Clock::time_point deadline) {
+  if (worker.leaves == LeaveReason::kNone) {
+    worker.leaves = LeaveReason::kReload;
+    worker.leave_deadline = deadline;
+    ++app_of(worker).counters->left[static_cast<std::size_t>(LeaveReason::kReload)];
+  }
+  worker.child().retire(deadline);
 }
 
 void WorkerPool::drain_all(Clock::time_point deadline) {

@@ -12,6 +12,7 @@
 //   at
 //                 a time, and the first that fails ends the attempt
 //   serving       what dies is replaced
+//   yielding      serving, until the next generation has taken its seats one by one (rollout.h)
 //   leaving       nothing is started any more; what runs finishes
 #pragma once
 
@@ -56,6 +57,10 @@ class WorkerPool final : public Deletable, private Child::Owner, private ZygoteK
                             const std::string& reason) = 0;
     // Leaving, and no process is left.
     virtual void pool_empty(WorkerPool& pool) = 0;
+    // Paced: whether a worker of the app may start now.
+    virtual bool may_start(const WorkerPool& pool, const std::string& app) = 0;
+    // A worker is ready, or has ended.
+    virtual void staff_changed(WorkerPool& pool) = 0;
   };
   enum class Duty : std::uint8_t { kStandBy, kServe, kLeave };
 
@@ -103,6 +108,31 @@ class WorkerPool final : public Deletable, private Child::Owner, private ZygoteK
   std::vector<std::uint32_t> dump_stacks(std::optional<std::uint32_t> worker_id,
                                          const std::string& why);
 
+  // A rolling reload (worker_pool_rolling.cc).
+  //
+  // Paced: no worker starts unless the observer says so; what waits is started by look_again().
+  void set_paced(bool paced) { paced_ = paced; }
+  void look_again();
+  // Serving: gives up seats from now on, recycles nobody, and forgets the seats that it has not
+  // filled if it was paced. Apps that `next` does not have leave until `deadline`; the edge knows.
+  void yield(const config::Config& next, Clock::time_point deadline);
+  bool yielding() const { return yielding_; }
+  // So many workers of the app leave: those first that serve nobody.
+  void give_up(const std::string& app, int seats, LeaveReason reason);
+  // Only what serves already is kept running; at least one seat stays.
+  void forget_empty_seats();
+  struct Staff {
+    int seats = 0;
+    int processes = 0;  // with those that leave
+    int absent = 0;     // seats whose process is about to be started
+    int booting = 0;
+    int ready = 0;
+  };
+  Staff staff(const std::string& app) const;
+  bool has_seats() const;
+  // "wsgi", "asgi", or empty: none was ready yet, or there is no such app.
+  std::string interface_of(const std::string& app) const;
+
   // No process is left.
   bool empty() const;
   // "app: 3 workers (asgi), admin: 1 worker (wsgi)", for the log.
@@ -121,6 +151,7 @@ class WorkerPool final : public Deletable, private Child::Owner, private ZygoteK
   void start(Seat& seat);
   void start_waiting(App& app);
   bool may_boot(const App& app) const;
+  bool may_boot_paced(const App& app) const;
   Result<void> launch(Seat& seat);
   void restart_later(Seat& seat, Clock::duration wait);
   static void on_seat_timer(void* seat);
@@ -140,6 +171,8 @@ class WorkerPool final : public Deletable, private Child::Owner, private ZygoteK
   void report_if_empty();
   void start_nothing_more(Clock::duration zygote_grace = WorkerLifecycle::kStopGrace);
 
+  void let_go(WorkerProcess& worker, Clock::time_point deadline);
+
   // Zygotes (worker_pool_zygotes.cc).
   bool await_zygote(App& app);
   void zygote_ready(const std::string& app) override;
@@ -153,7 +186,8 @@ class WorkerPool final : public Deletable, private Child::Owner, private ZygoteK
   int being_recycled(const App& app) const;
   void recycle(Seat& seat, LeaveReason reason);
   void watch_over(Seat& seat, bool sample_memory, bool judge_silence);
-  void remove_seat(App& app);
+  void remove_seat(App& app, LeaveReason reason);
+  void close_seat(App& app, std::size_t index, LeaveReason reason);
   App* find_app(const std::string& name) const;
   void ask_for_stacks(WorkerProcess& worker, const std::string& why);
   static void on_tick(void* pool);
@@ -178,6 +212,8 @@ class WorkerPool final : public Deletable, private Child::Owner, private ZygoteK
   Clock::time_point memory_sampled_{};
   bool edge_present_ = false;
   bool complete_ = false;
+  bool paced_ = false;
+  bool yielding_ = false;
 };
 
 }  // namespace saola::control

@@ -155,7 +155,8 @@ void WorkerPool::watch_over(Seat& seat, bool sample_memory, bool judge_silence) 
     seat.replaces = LeaveReason::kHang;  // also if it was to leave for another reason
     return;
   }
-  if (seat.replaces != LeaveReason::kNone) return;
+  // During a rolling reload everybody's turn comes anyway.
+  if (seat.replaces != LeaveReason::kNone || paced_ || yielding_) return;
   if (sample_memory && worker->policy.watches_memory()) {
     worker->memory_bytes = used_memory(worker->child().pid());
   }
@@ -209,7 +210,7 @@ Result<std::string> WorkerPool::scale(const std::string& name, int workers) {
   }
   const auto before = app->seats.size();
   const auto count = static_cast<std::size_t>(workers);
-  while (app->seats.size() > count) remove_seat(*app);
+  while (app->seats.size() > count) remove_seat(*app, LeaveReason::kScale);
   while (app->seats.size() < count) app->seats.push_back(std::make_unique<Seat>(*this, *app));
   std::string said =
       fmt::format("app '{}': {} workers wanted, {} before", app->name, count, before);
@@ -224,15 +225,19 @@ Result<std::string> WorkerPool::scale(const std::string& name, int workers) {
 }
 
 // One without a worker if there is one, else the last.
-void WorkerPool::remove_seat(App& app) {
-  auto at = std::find_if(app.seats.begin(), app.seats.end(), [](const auto& seat) {
+void WorkerPool::remove_seat(App& app, LeaveReason reason) {
+  const auto at = std::find_if(app.seats.begin(), app.seats.end(), [](const auto& seat) {
     return seat->worker == nullptr || seat->worker->state() != WorkerState::kReady;
   });
-  if (at == app.seats.end()) --at;
-  const std::unique_ptr<Seat> seat = std::move(*at);
-  app.seats.erase(at);
+  const auto index = static_cast<std::size_t>(at - app.seats.begin());
+  close_seat(app, std::min(index, app.seats.size() - 1), reason);
+}
+
+void WorkerPool::close_seat(App& app, std::size_t index, LeaveReason reason) {
+  const std::unique_ptr<Seat> seat = std::move(app.seats[index]);
+  app.seats.erase(app.seats.begin() + static_cast<std::ptrdiff_t>(index));
   if (seat->successor != nullptr) seat->successor->child().stop();
-  if (seat->worker != nullptr) retire(*seat->worker, LeaveReason::kScale);
+  if (seat->worker != nullptr) retire(*seat->worker, reason);
 }
 
 // --- what others want to know --------------------------------------------------------------------
@@ -281,11 +286,13 @@ void WorkerPool::add_status(Status& status) const {
     shown.leaving_because = to_string(worker->leaves);
     const Seat* seat = seat_of(*worker);
     if (shown.leaving_because.empty() && seat != nullptr && seat->worker == worker.get()) {
-      shown.leaving_because = to_string(seat->replaces);
+      shown.leaving_because =
+          to_string(yielding_ && seat->replaces == LeaveReason::kNone ? LeaveReason::kReload
+                                                                      : seat->replaces);
     }
     status.workers.push_back(std::move(shown));
   }
-  if (duty_ != Duty::kServe) return;
+  if (duty_ != Duty::kServe || yielding_) return;
   for (const auto& app : apps_) {
     AppStatus shown;
     shown.name = app->name;

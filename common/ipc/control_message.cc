@@ -211,8 +211,14 @@ void get(const json& in, EdgePrepare& m) {
 
 void put(json& out, const EdgePrepared& m) { out["generation"] = m.generation; }
 void get(const json& in, EdgePrepared& m) { m.generation = number(in, "generation"); }
-void put(json& out, const EdgeCommit& m) { out["generation"] = m.generation; }
-void get(const json& in, EdgeCommit& m) { m.generation = number(in, "generation"); }
+void put(json& out, const EdgeCommit& m) {
+  out["generation"] = m.generation;
+  out["rolling"] = m.rolling;
+}
+void get(const json& in, EdgeCommit& m) {
+  m.generation = number(in, "generation");
+  m.rolling = boolean(in, "rolling");
+}
 void put(json& out, const EdgeAbandon& m) { out["generation"] = m.generation; }
 void get(const json& in, EdgeAbandon& m) { m.generation = number(in, "generation"); }
 

@@ -132,6 +132,8 @@ struct EdgeRefused {
 };
 struct EdgeCommit {
   std::uint32_t generation = 0;
+  // True: older workers go on being dispatched to, each until its WorkerDrain.
+  bool rolling = false;
 };
 struct EdgeAbandon {
   std::uint32_t generation = 0;

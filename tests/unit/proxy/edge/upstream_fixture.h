@@ -195,7 +195,8 @@ class UpstreamTest : public SpoolFixture {
                                          metrics::TimeBounds({1'000'000}));
   }
 
-  FakeWorker& add_worker(std::uint32_t slots, bool whole = true) {
+  FakeWorker& add_worker(std::uint32_t slots, bool whole = true, std::uint32_t generation = 0,
+                         bool standby = false) {
     int pair[2];
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     auto file = ipc::ClaimTable::create_file(64).value();
@@ -203,6 +204,8 @@ class UpstreamTest : public SpoolFixture {
     facts.worker_id = static_cast<std::uint32_t>(workers_.size() + 1);
     facts.slots = slots;
     facts.whole_requests = whole;
+    facts.generation = generation;
+    facts.standby = standby;
     workers_.push_back(
         std::make_unique<FakeWorker>(UniqueFd(pair[1]), ipc::ClaimTable::map(file).value()));
     upstream_->add_worker(facts, UniqueFd(pair[0]), ipc::ClaimTable::map(file).value());

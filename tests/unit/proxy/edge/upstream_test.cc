@@ -202,6 +202,38 @@ TEST_F(UpstreamTest, ADrainedWorkerGivesBackWhatItHasNotBegunAndIsReportedIdle) 
   ASSERT_TRUE(turn_until([&] { return idle_.size() == 1; }));
 }
 
+TEST_F(UpstreamTest, ACommitMovesDispatchToTheNewGeneration) {
+  auto& old = add_worker(1, true, 1);
+  auto& fresh = add_worker(1, true, 2, true);
+  upstream_->commit(2, &app_);
+  EXPECT_EQ(idle_, std::vector<std::uint32_t>{1});
+  send("/a");
+  ASSERT_TRUE(turn_until([&] { return fresh.requests.size() == 1; }));
+  EXPECT_TRUE(old.requests.empty());
+}
+
+TEST_F(UpstreamTest, ARollingCommitLetsBothGenerationsServeUntilAWorkerIsToldToLeave) {
+  auto& old = add_worker(1, true, 1);
+  auto& fresh = add_worker(1, true, 2, true);
+  send("/a");
+  send("/b");
+  ASSERT_TRUE(turn_until([&] { return old.requests.size() == 1; }));
+  EXPECT_EQ(upstream_->queued(), 1U) << "the new one stands by";
+  upstream_->commit(2, &app_, true);
+  ASSERT_TRUE(turn_until([&] { return fresh.requests.size() == 1; }));
+  EXPECT_TRUE(idle_.empty());
+  old.claim(old.requests[0]);
+  old.answer(old.requests[0], "old");
+  ASSERT_TRUE(turn_until([&] { return requests_[0]->client.ended; }));
+  send("/c");
+  ASSERT_TRUE(turn_until([&] { return old.requests.size() == 2; }));
+  upstream_->drain_worker(1);
+  EXPECT_EQ(idle_, std::vector<std::uint32_t>{1}) << "it had not begun what it had";
+  fresh.claim(fresh.requests[0]);
+  fresh.answer(fresh.requests[0], "new");
+  ASSERT_TRUE(turn_until([&] { return fresh.requests.size() == 2; }));
+}
+
 TEST_F(UpstreamTest, NonsenseFromAWorkerCostsThatWorkerOnly) {
   auto& bad = add_worker(1);
   auto& request = send("/a");
