@@ -298,6 +298,13 @@ void ClientConnection::discard_input() {
 
 // ---- answers -----------------------------------------------------------------------------------
 
+// The client has sent more than the request that is being answered.
+bool ClientConnection::has_more_input() const {
+  if (!input_.empty() || stream_->has_buffered_input()) return true;
+  char byte = 0;
+  return ::recv(stream_->fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 http1::ResponseOptions ClientConnection::options(bool keep_alive) {
   http1::ResponseOptions options;
   if (exchange_) {
@@ -305,7 +312,8 @@ http1::ResponseOptions ClientConnection::options(bool keep_alive) {
     options.request_version = exchange_->head.version;
     options.request_id = exchange_->request_id;
   }
-  options.keep_alive = keep_alive && !services_.draining;
+  const bool leaves = services_.draining || (services_.releasing && !has_more_input());
+  options.keep_alive = keep_alive && !leaves;
   options.server = services_.config.server.server_header;
   options.date = services_.date.now();
   return options;

@@ -108,6 +108,7 @@ class ClientConnection final : public Deletable, public Downstream {
   void begin_close(bool linger);
   void end_brokenly();
   void linger();
+  bool has_more_input() const;
   http1::ResponseOptions options(bool keep_alive);
   bool body_unfinished() const { return exchange_ && !decoder_.complete(); }
 

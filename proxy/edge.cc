@@ -67,6 +67,8 @@ Edge::Edge(EventLoop& loop, ipc::ControlChannel& control, LineWriter& error_log,
                        .access_lines = {},
                        .dirty = {},
                        .draining = false,
+                       .releasing = false,
+                       .idle_close_from = {},
                        .find_upstream =
                            [](void* edge, std::string_view app) {
                              return static_cast<Edge*>(edge)->upstreams_.find(app)->second.get();
@@ -299,6 +301,7 @@ void Edge::handle(const ipc::ControlMessage& message, std::vector<UniqueFd> fds)
           [&](const ipc::EdgeAbandon& failed) {
             if (prepared_ && prepared_->generation == failed.generation) prepared_.reset();
           },
+          [&](const ipc::ReleaseClients&) { services_->releasing = true; },
           [&](const ipc::Drain& drain) { begin_drain(drain); },
           [&](const ipc::Stop&) { loop_.stop(); },
           [&](const ipc::EdgeInspect&) { tell_supervisor(report()); },

@@ -40,6 +40,7 @@ struct EdgeServices {
   std::string access_lines;              // of this turn, written at its end
   std::vector<ClientConnection*> dirty;  // at the end of this turn; null: closed since
   bool draining = false;                 // answers say Connection: close
+  bool releasing = false;                // so do they, if nothing else of the client is here yet
   Clock::time_point idle_close_from{};   // draining: idle connections are closed from then on
 
   // The upstream of an app; never null for names in the configuration.

@@ -36,7 +36,7 @@ class ControlCommands {
   virtual Result<std::string> scale(const std::string& app, int workers) = 0;
   // Graceful; `at_once`: within moments. `done` hears that it began; the socket closes at the end.
   virtual void stop(bool at_once) = 0;
-  // Readiness fails; serving goes on until stop().
+  // Readiness fails, and connections end after their next answer; serving goes on until stop().
   virtual Result<std::string> drain() = 0;
   virtual Result<std::string> reopen_logs() = 0;
   // Python stacks to the error log; of all workers if none is named.

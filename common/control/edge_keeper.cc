@@ -62,6 +62,7 @@ void EdgeKeeper::start() {
   memory_.scoreboard().edge().heartbeat_ns = 0;
   const auto fds = descriptors(*generation_, memory_);
   child_->send(ipc::EdgeInit{generation_->logs.access.valid(), listener_count(*generation_)}, fds);
+  if (releasing_) child_->send(ipc::ReleaseClients{});
   watch();
 }
 
@@ -165,6 +166,11 @@ void EdgeKeeper::commit(std::shared_ptr<const Generation> next, bool rolling) {
 
 void EdgeKeeper::abandon(const Generation& next) {
   if (child_ != nullptr) child_->send(ipc::EdgeAbandon{next.number});
+}
+
+void EdgeKeeper::release_clients() {
+  if (std::exchange(releasing_, true)) return;
+  if (child_ != nullptr) child_->send(ipc::ReleaseClients{});
 }
 
 void EdgeKeeper::drain(Clock::duration timeout) {

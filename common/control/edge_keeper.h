@@ -71,6 +71,9 @@ class EdgeKeeper final : private Child::Owner {
   void commit(std::shared_ptr<const Generation> next, bool rolling);
   void abandon(const Generation& next);
 
+  // This edge, and every one that replaces it, lets clients go (ipc::ReleaseClients).
+  void release_clients();
+
   // Stops accepting, finishes what it has; then edge_drained() or, if it ended instead,
   // edge_gone().
   void drain(Clock::duration timeout);
@@ -104,6 +107,7 @@ class EdgeKeeper final : private Child::Owner {
   Clock::time_point last_watch_{};
   bool ever_ready_ = false;
   bool leaving_ = false;
+  bool releasing_ = false;
   std::uint64_t restarts_ = 0;
 };
 

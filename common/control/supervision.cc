@@ -176,6 +176,7 @@ void Supervision::begin_stop(const std::string& why) {
     log_.info("{}: not ready any more; stopping gracefully in {:.1f} s (drain_delay)", why,
               seconds(delay));
     phase_ = Phase::kWaiting;
+    edge_.release_clients();
     return timer_.start(delay);
   }
   log_.info("{}: stopping gracefully, within {:.0f} s", why, seconds(grace));
@@ -294,8 +295,10 @@ void Supervision::stop(bool at_once) {
 Result<std::string> Supervision::drain() {
   if (phase_ != Phase::kServing) return fail("the server does not serve");
   set_ready(false);
+  drained_ = true;
+  edge_.release_clients();
   log_.info("not ready any more, as asked; serving goes on until the server is stopped");
-  return std::string("not ready any more");
+  return std::string("not ready any more; connections end after their next answer");
 }
 
 Result<std::string> Supervision::reopen_logs() {

@@ -263,6 +263,7 @@ class Supervision final : public ControlCommands,
   Clock::time_point graceful_deadline_{};
   int exit_code_ = 0;
   bool ready_ = false;
+  bool drained_ = false;  // by drain()
   bool shown_ = false;
   bool taking_over_ = false;  // this image is not ready, and the one before may come back
   bool upgrading_ = false;    // the new binary is being asked, or about to take over

@@ -19,6 +19,8 @@ void Supervision::upgrade(Done done) {
   if (phase_ != Phase::kServing) return refuse("the server is stopping");
   if (reloads()) return refuse("a reload is under way");
   if (upgrading_) return refuse("one is under way");
+  // The next image would be ready again.
+  if (drained_) return refuse("the server has been told to drain");
   if (predecessors_) {
     return refuse(
         fmt::format("{} processes of the last one are still finishing", predecessors_->count()));

@@ -101,7 +101,8 @@ constexpr std::array kNames = {"edge_init",      "worker_add",    "worker_drain"
                                "edge_commit",    "edge_abandon",  "worker_probe",  "worker_probed",
                                "worker_overdue", "worker_rewire", "dump_stacks",   "stacks_dumped",
                                "edge_inspect",   "edge_report",   "zygote_init",   "zygote_fork",
-                               "born",           "admin_init",    "admin_ask",     "admin_status"};
+                               "born",           "admin_init",    "admin_ask",     "admin_status",
+                               "release_clients"};
 static_assert(kNames.size() == std::variant_size_v<ControlMessage>);
 
 void put(json& out, const EdgeInit& m) {
@@ -266,6 +267,8 @@ void put(json& out, const DumpStacks& m) { out["why"] = shortened(m.why); }
 void get(const json& in, DumpStacks& m) { m.why = text(in, "why"); }
 void put(json&, const StacksDumped&) {}
 void get(const json&, StacksDumped&) {}
+void put(json&, const ReleaseClients&) {}
+void get(const json&, ReleaseClients&) {}
 void put(json&, const EdgeInspect&) {}
 void get(const json&, EdgeInspect&) {}
 

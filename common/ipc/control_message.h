@@ -1,8 +1,8 @@
 // Messages between the supervisor and its children: structs <-> JSON text. No I/O.
 //
 //   supervisor -> edge     EdgeInit (first), WorkerAdd, WorkerDrain, WorkerRemove, WorkerProbe,
-//                          EdgePrepare, EdgeCommit, EdgeAbandon, Drain, Stop, ReopenLogs,
-//                          EdgeInspect
+//                          EdgePrepare, EdgeCommit, EdgeAbandon, ReleaseClients, Drain, Stop,
+//                          ReopenLogs, EdgeInspect
 //   edge -> supervisor     Ready, BootFailed, WorkerIdle (a draining worker has nothing left),
 //                          WorkerLost, WorkerOverdue, WorkerProbed, EdgePrepared, EdgeRefused, Drained,
 //                          EdgeReport
@@ -139,6 +139,10 @@ struct EdgeAbandon {
   std::uint32_t generation = 0;
 };
 
+// The server is not ready any more, and goes on serving: from now on an answer says "Connection:
+// close", so that the connections of load balancers leave. None closes without an answer.
+struct ReleaseClients {};
+
 // One GET of `path` to this worker alone, before it is committed (ready_path).
 struct WorkerProbe {
   std::uint32_t worker_id = 0;
@@ -238,7 +242,8 @@ using ControlMessage =
                  WorkerInit, Ready, BootFailed, WorkerIdle, WorkerLost, Drained, EdgePrepare,
                  EdgePrepared, EdgeRefused, EdgeCommit, EdgeAbandon, WorkerProbe, WorkerProbed,
                  WorkerOverdue, WorkerRewire, DumpStacks, StacksDumped, EdgeInspect,
-                 EdgeReport, ZygoteInit, ZygoteFork, Born, AdminInit, AdminAsk, AdminStatus>;
+                 EdgeReport, ZygoteInit, ZygoteFork, Born, AdminInit, AdminAsk, AdminStatus,
+                 ReleaseClients>;
 
 std::string to_json(const ControlMessage& message);
 Result<ControlMessage> parse_control_message(std::string_view text);

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from support.load import Load
 from support.server import APPS, binary
 from support.waiting import DEADLINE, wait_for
 
@@ -209,11 +210,69 @@ def test_stacks_are_in_the_error_log(saola):
     assert re.search(r"Thread 0x", control.server.log())
 
 
-def test_drain_goes_on_serving_and_is_not_ready(saola):
+def closes(answer):
+    return (answer.get("Connection") or "").lower() == "close"
+
+
+def test_drain_lets_connections_go_after_their_next_answer(saola):
+    control = Control(saola)
+    with control.server.connect() as kept:
+        assert not closes(kept.exchange("GET", "/"))
+        control.good("drain")
+        assert control.status()["ready"] is False and control.status()["state"] == "serving"
+        answer = kept.exchange("GET", "/")
+        assert answer.status == 200 and closes(answer)
+        assert not kept._fill(), "the server ends the connection"
+    for _ in range(3):
+        answer = control.server.get("/")
+        assert answer.status == 200 and closes(answer), "new connections are served"
+    done = control.run("upgrade")
+    assert done.returncode == 1 and "drain" in done.stderr
+
+
+def test_drain_answers_what_a_client_has_sent_already(saola):
+    control = Control(saola)
+    with control.server.connect() as client:
+        client.request(target="/gate?name=one")
+        control.server.wait_gate("one")
+        client.request()
+        client.request()
+        control.good("drain")
+        control.server.open_gate("one")
+        answers = [client.response() for _ in range(3)]
+        assert [a.status for a in answers] == [200, 200, 200]
+        assert closes(answers[2])
+
+
+def test_no_request_is_lost_by_drain(saola):
+    control = Control(saola)
+    with Load(control.server) as load:
+        wait_for(lambda: load.answered > 20, "some answers")
+        control.good("drain")
+        some = load.answered
+        wait_for(lambda: load.answered > some + 50, "answers after it")
+    load.check()
+
+
+def test_the_edge_after_a_drained_one_lets_connections_go_too(saola):
     control = Control(saola)
     control.good("drain")
-    assert control.status()["ready"] is False
-    assert control.server.get("/").status == 200
+    os.kill(control.server.edge(), signal.SIGKILL)
+    control.server.wait_log("a new edge listens")
+    answer = control.server.get("/")
+    assert answer.status == 200 and closes(answer)
+
+
+def test_connections_leave_during_drain_delay(saola):
+    control = Control(saola, server={"drain_delay": "60s"})
+    with control.server.connect() as kept:
+        assert not closes(kept.exchange("GET", "/"))
+        control.server.send_signal(signal.SIGTERM)
+        control.server.wait_log("not ready any more")
+        assert closes(kept.exchange("GET", "/"))
+    answer = control.server.get("/")
+    assert answer.status == 200 and closes(answer)
+    assert control.server.stop() == 0  # the second TERM
 
 
 def test_reopen_writes_to_a_new_file(saola):

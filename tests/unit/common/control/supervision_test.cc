@@ -226,6 +226,36 @@ TEST_F(SupervisionTest, StopsGracefullyEdgeFirst) {
   EXPECT_THAT(sink_.text, HasSubstr("stopped"));
 }
 
+TEST_F(SupervisionTest, DrainLetsClientsGoAndEveryLaterEdgeToo) {
+  begin_serving(one_wsgi_app(1));
+  ASSERT_TRUE(supervision_->drain());
+  await<ipc::ReleaseClients>(edge());
+  EXPECT_FALSE(supervision_->status().ready);
+  EXPECT_EQ(supervision_->status().state, "serving");
+  ASSERT_TRUE(supervision_->drain());
+  EXPECT_TRUE(edge().heard_nothing()) << "it knows";
+  edge().exit(W_EXITCODE(0, SIGKILL));
+  turn_until([&] { return !launcher_.alive("edge").empty(); }, "the new edge");
+  await<ipc::ReleaseClients>(edge());
+}
+
+TEST_F(SupervisionTest, ClientsGoDuringDrainDelay) {
+  config::Config config = one_wsgi_app(1);
+  config.server.drain_delay = std::chrono::seconds(60);
+  begin_serving(config);
+  supervision_->begin_stop("SIGTERM");
+  await<ipc::ReleaseClients>(edge());
+  EXPECT_TRUE(edge().heard_nothing());
+}
+
+TEST_F(SupervisionTest, NoUpgradeAfterDrain) {
+  begin_serving(one_wsgi_app(1));
+  ASSERT_TRUE(supervision_->drain());
+  std::string why;
+  supervision_->upgrade([&why](const auto& outcome) { why = outcome.error().message; });
+  EXPECT_THAT(why, HasSubstr("told to drain"));
+}
+
 TEST_F(SupervisionTest, ReplacesAWorkerThatDiesWhileTheEdgeStillDrains) {
   begin_serving(one_wsgi_app(1));
   supervision_->begin_stop("SIGTERM");

@@ -97,6 +97,9 @@ TEST(ControlMessage, EveryMessageComesBackAsItWas) {
   EXPECT_EQ(there_and_back(ZygoteInit{"shop"}).app, "shop");
   EXPECT_EQ(there_and_back(ZygoteFork{"saola: worker shop 3"}).title, "saola: worker shop 3");
   EXPECT_EQ(there_and_back(Born{4711}).pid, 4711U);
+  there_and_back(ReleaseClients{});
+  EXPECT_TRUE(there_and_back(EdgeCommit{3, true}).rolling);
+  EXPECT_FALSE(there_and_back(EdgeCommit{3, false}).rolling);
 }
 
 TEST(ControlMessage, RefusesWhatIsNoMessage) {
