@@ -77,9 +77,13 @@ int run_main_process(int argc, char** argv) {
   const std::vector<std::string> arguments(argv, argv + argc);
   const bool only_asked = handover != nullptr && handover->only_asked();
   cli::Actions actions;
-  actions.serve = [&](const config::Config& config, const cli::LoadAgain& load) {
+  actions.serve = [&](const config::Config& config, const cli::LoadAgain& load,
+                      const cli::Background& where) {
     if (!only_asked) {
-      return control::run_supervisor(control::SupervisorOptions{config, load, arguments, handover});
+      const bool daemon = handover != nullptr ? handover->state().daemon : where.daemon;
+      const control::SupervisorOptions options{config, load, arguments, daemon, handover};
+      if (!daemon || handover != nullptr) return control::run_supervisor(options);
+      return control::run_in_background(options, where.keeps_output);
     }
     const auto problems = check_certificates(config);
     for (const auto& problem : problems) std::fprintf(stderr, "%s\n", problem.c_str());

@@ -29,7 +29,7 @@ constexpr std::array<std::string_view, 5> kCommands = {"serve", "check", "config
 constexpr std::string_view kUsage =
     R"(Saola serves Python web applications: TLS, HTTP and workers in one program.
 
-  saola serve [-c FILE] [--set KEY=VALUE]...   run in the foreground
+  saola serve [-c FILE] [--set KEY=VALUE]...   run in the foreground; --daemon: in the background
   saola check [-c FILE] [--import]             validate the configuration, certificates and, if asked, the app
   saola config [-c FILE]                       print the effective configuration, secrets hidden
   saola version
@@ -84,14 +84,17 @@ int serve(const FileOptions& options, const Invocation& invocation, const Action
     if (config) print_warnings(*invocation.err, *config);
   }
   if (!config) return kExitConfiguration;
-  return actions.serve(*config, [&options, &invocation]() -> Result<config::Config> {
+  const Background where{options.daemon, false};
+  if (!actions.resume) warn_of_lost_log(*invocation.err, *config, where);
+  const LoadAgain again = [&options, &invocation]() -> Result<config::Config> {
     std::ostringstream problems;
     Invocation again = invocation;
     again.err = &problems;
     auto loaded = load(options, again);
     if (!loaded) return fail(problems.str());
     return *std::move(loaded);
-  });
+  };
+  return actions.serve(*config, again, where);
 }
 
 int check(const FileOptions& options, const Invocation& invocation, const Actions& actions) {
@@ -121,6 +124,10 @@ int run_file_command(const std::string& name, const Invocation& invocation,
   CLI::App command("", "saola " + name);
   FileOptions options;
   add_file_options(command, options);
+  if (name == "serve") {
+    command.add_flag("-D,--daemon", options.daemon,
+                     "in the background: the command ends when the server is ready");
+  }
   if (name == "check") command.add_flag("--import", options.import, "also load the application");
   // CLI11 throws; this is the border.
   try {

@@ -32,13 +32,19 @@ inline constexpr int kExitConfiguration = 4;  // bad configuration
 // is wrong, one problem per line.
 using LoadAgain = std::function<Result<config::Config>()>;
 
+// Where a server runs.
+struct Background {
+  bool daemon = false;        // behind the command, which ends when the server is ready
+  bool keeps_output = false;  // its standard output and error, if they are no terminals
+};
+
 // What main() brings from the other sides.
 struct Actions {
   // Set when this process goes on with a service after an upgrade that failed: the configuration
   // that it serves with, whatever the file and the flags say now.
   std::function<Result<config::Config>()> resume;
-  // Runs until stopped; returns the exit code.
-  std::function<int(const config::Config&, const LoadAgain& load)> serve;
+  // Runs until stopped; returns the exit code. With a daemon it returns in two processes.
+  std::function<int(const config::Config&, const LoadAgain& load, const Background& where)> serve;
   // Loads the apps as a worker would and prints what is wrong; kExitOk or kExitApplication.
   std::function<int(const config::Config&)> import_app;
   // What is wrong with the certificates and keys of the TLS listeners: files that cannot be read,

@@ -124,6 +124,7 @@ Result<Dropin, DropinErrors> read_dropin(const DropinInput& input) {
   apply_server(settings, config);
   if (!settings.errors.empty()) return Unexpected{std::move(settings.errors)};
   dropin.warnings = std::move(settings.warnings);
+  dropin.where = {settings.has("daemon"), settings.has("enable_stdio_inheritance")};
   dropin.check_config = settings.has("check_config");
   dropin.print_config = settings.has("print_config");
   return dropin;

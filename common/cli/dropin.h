@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/cli/commands.h"
 #include "common/cli/gunicorn_arguments.h"
 #include "common/config/config.h"
 #include "common/config/config_loader.h"
@@ -24,6 +25,7 @@ struct DropinInput {
 struct Dropin {
   config::Config config;
   std::vector<std::string> warnings;  // one for each setting that has no or another effect
+  Background where;
   bool check_config = false;
   bool print_config = false;
   // --help and --version: nothing else was looked at.

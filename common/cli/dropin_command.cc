@@ -5,6 +5,7 @@
 
 #include "common/cli/checks.h"
 #include "common/cli/dropin.h"
+#include "common/cli/file_options.h"
 #include "common/cli/gunicorn_settings.h"
 #include "common/config/shown_text.h"
 
@@ -18,7 +19,7 @@ MODULE:APP is module:attribute, module:attribute.sub or module:factory().
 
 )";
 
-void print_problems(std::ostream& err, const std::vector<config::Problem>& problems) {
+void print_errors(std::ostream& err, const std::vector<config::Problem>& problems) {
   for (const config::Problem& problem : problems) {
     err << "saola: error: " << config::to_string(problem) << '\n';
   }
@@ -27,7 +28,7 @@ void print_problems(std::ostream& err, const std::vector<config::Problem>& probl
 // gunicorn's --check-config: 0 or 1.
 int check(const Dropin& dropin, const Invocation& invocation, const Actions& actions) {
   const auto problems = check_files(dropin.config, actions);
-  print_problems(*invocation.err, problems);
+  print_errors(*invocation.err, problems);
   if (!problems.empty()) return kExitFailed;
   const bool imported = actions.import_app(dropin.config) == kExitOk;
   return imported ? kExitOk : kExitFailed;
@@ -44,7 +45,7 @@ int run_dropin(const Invocation& invocation, const Actions& actions) {
   std::ostream& err = *invocation.err;
   if (actions.resume) {
     auto served = actions.resume();
-    if (served) return actions.serve(*served, [&served] { return served; });
+    if (served) return actions.serve(*served, [&served] { return served; }, {});
     err << "saola: " << served.error().message << '\n';
     return kExitConfiguration;
   }
@@ -64,14 +65,15 @@ int run_dropin(const Invocation& invocation, const Actions& actions) {
   }
   for (const std::string& warning : dropin->warnings) err << "saola: warning: " << warning << '\n';
   const auto problems = config::validate(dropin->config);
-  print_problems(err, problems);
+  print_errors(err, problems);
   if (!problems.empty()) return dropin->check_config ? kExitFailed : kExitConfiguration;
   if (dropin->print_config) print_effective(*dropin, *invocation.out);
   if (dropin->check_config) return check(*dropin, invocation, actions);
   if (dropin->print_config) return kExitOk;
   // The flags cannot change while the server runs: a reload imports the application anew.
-  return actions.serve(dropin->config,
-                       [&dropin] { return Result<config::Config>(dropin->config); });
+  warn_of_lost_log(err, dropin->config, dropin->where);
+  return actions.serve(
+      dropin->config, [&dropin] { return Result<config::Config>(dropin->config); }, dropin->where);
 }
 
 }  // namespace saola::cli

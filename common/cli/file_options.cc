@@ -47,6 +47,12 @@ void print_warnings(std::ostream& err, const config::Config& config) {
   }
 }
 
+void warn_of_lost_log(std::ostream& err, const config::Config& config, const Background& where) {
+  if (!where.daemon || where.keeps_output || config.log.error != "-") return;
+  err << "saola: warning: --daemon: the error log is standard error, which goes nowhere in the "
+         "background; name a file\n";
+}
+
 std::string config_path(const FileOptions& options, const Invocation& invocation) {
   if (!options.path.empty()) return options.path;
   const std::string_view from_environment = find_variable(invocation.environment, "SAOLA_CONFIG");

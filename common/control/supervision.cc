@@ -265,7 +265,7 @@ void Supervision::set_ready(bool ready) {
 }
 
 void Supervision::publish() {
-  metrics_.ready(ready_);
+  metrics_.ready(is_ready());
   for (const auto& app : status().apps) metrics_.app(app.name, app.workers, app.crash_looping);
 }
 
@@ -323,6 +323,18 @@ void Supervision::scale_by(int more) {
       return log_.warning("the number of workers stays: {}", scaled.error().message);
     }
   }
+}
+
+void Supervision::rest() {
+  if (phase_ != Phase::kServing || reloads()) {
+    return log_.warning("the workers stay: {}",
+                        reloads() ? "a reload is under way" : "the server does not serve");
+  }
+  log_.info("all workers leave; TTIN or a reload brings them back");
+  for (const auto& [name, app] : generation_->config.apps) {
+    pool_->give_up(name, pool_->wanted(name), LeaveReason::kScale);
+  }
+  publish();
 }
 
 void Supervision::recycle(std::uint32_t worker_id, Done done) {
@@ -397,7 +409,7 @@ Status Supervision::status() const {
       status.state = "stopping";
       break;
   }
-  status.ready = ready_;
+  status.ready = is_ready();
   status.uptime_seconds = seconds(std::chrono::steady_clock::now() - started_at_);
   status.generation = generation_->number;
   status.config_path = generation_->config.path;

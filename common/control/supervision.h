@@ -120,6 +120,9 @@ class Supervision final : public ControlCommands,
   void inspect(Report done) override;
   // TTIN and TTOU: so many workers more, of every app.
   void scale_by(int more);
+  // WINCH in the background: every worker finishes and ends, and requests wait; scale_by() and
+  // reload() bring workers back.
+  void rest();
 
  private:
   enum class Phase : std::uint8_t { kStarting, kServing, kWaiting, kDraining, kLeaving, kStopping };
@@ -183,6 +186,7 @@ class Supervision final : public ControlCommands,
   void stop_at_once(Clock::duration grace);
   void drain_workers();
   void finish_if_done();
+  bool is_ready() const { return ready_ && pool_->has_seats(); }
   void set_ready(bool ready);
   void publish();
   static void on_publish(void* self);

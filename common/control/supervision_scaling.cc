@@ -36,6 +36,7 @@ void Supervision::look_at_the_load(const ipc::EdgeReport& report) {
     const auto policy = scaling_.find(load.app);
     if (policy == scaling_.end()) continue;
     const int workers = pool_->wanted(load.app);
+    if (workers == 0) continue;  // they rest
     const auto ready = pool_->ready_workers(load.app);
     const int wanted =
         policy->second.wanted(loop_.now(), {std::chrono::duration_cast<Clock::duration>(

@@ -17,6 +17,7 @@
 #include "common/control/binary_check.h"
 #include "common/control/cpu_quota.h"
 #include "common/control/credentials.h"
+#include "common/control/daemon.h"
 #include "common/control/generation.h"
 #include "common/control/instance_lock.h"
 #include "common/control/log_files.h"
@@ -63,12 +64,12 @@ class Watchdog {
 
 class Supervisor final : private SupervisionHost {
  public:
-  explicit Supervisor(const SupervisorOptions& options, LogFiles logs)
+  Supervisor(const SupervisorOptions& options, LogFiles logs, UniqueFd starter)
       : options_(options),
         logs_(std::move(logs)),
         sink_(logs_.error.get()),
         log_(sink_, "supervisor", options.config.log.level),
-        report_(log_, options.config.log.error == "-"),
+        report_(log_, options.config.log.error == "-", std::move(starter)),
         manager_(log_, ServiceManager::Environment::of_process()),
         handover_(options.handover),
         binary_path_(
@@ -114,6 +115,9 @@ class Supervisor final : private SupervisionHost {
     upgrade_.reset();
     return exit_code;
   }
+
+  // Who has not heard yet what came of the start.
+  UniqueFd take_starter() { return report_.take_starter(); }
 
   // What the image before is told when this one could not take over.
   const std::string& failure() const { return failure_; }
@@ -184,6 +188,7 @@ class Supervisor final : private SupervisionHost {
   UpgradeState complete(UpgradeState state) const {
     state.binary_path = binary_path_;
     state.binary = this_binary_.get();
+    state.daemon = options_.daemon;
     for (const auto& lock : locks_) state.locks.push_back({lock.path(), lock.fd()});
     return state;
   }
@@ -247,7 +252,10 @@ class Supervisor final : private SupervisionHost {
     });
     on(SIGTTIN, [&supervision] { supervision.scale_by(1); });
     on(SIGTTOU, [&supervision] { supervision.scale_by(-1); });
-    on(SIGWINCH, [] {});
+    on(SIGWINCH, [this, &supervision] {
+      if (options_.daemon) return supervision.rest();
+      log_.debug("SIGWINCH: ignored, the server is not in the background");
+    });
     return watchers;
   }
 
@@ -274,7 +282,10 @@ class Supervisor final : private SupervisionHost {
     log_.set_level(now.config.log.level);
   }
 
-  void serving(const std::string& what) override { manager_.ready(what); }
+  void serving(const std::string& what) override {
+    manager_.ready(what);
+    report_.outcome(0);
+  }
   void reloading() override { manager_.reloading("reloading"); }
   void stopping(Clock::duration at_most) override {
     manager_.stopping("stopping");
@@ -313,7 +324,7 @@ class Supervisor final : private SupervisionHost {
 
 }  // namespace
 
-int run_supervisor(const SupervisorOptions& options) {
+int run_supervisor(const SupervisorOptions& options, UniqueFd starter) {
   open_standard_descriptors();
   close_inherited_descriptors_on_exec();
   ::umask(static_cast<mode_t>(options.config.server.umask));
@@ -324,16 +335,35 @@ int run_supervisor(const SupervisorOptions& options) {
   if (!logs) {
     DirectSink standard_error(STDERR_FILENO);
     const Logger log(standard_error, "supervisor", LogLevel::kInfo);
-    StartReport(log, true).problem(logs.error().message);
+    StartReport report(log, true, std::move(starter));
+    report.problem(logs.error().message);
+    report.outcome(kExitConfig);
     return kExitConfig;
   }
-  Supervisor supervisor(options, *std::move(logs));
-  const int exit_code = supervisor.run(descriptors);
+  std::optional<Supervisor> supervisor;
+  supervisor.emplace(options, *std::move(logs), std::move(starter));
+  const int exit_code = supervisor->run(descriptors);
   // The locks and the sockets of the image before are still held: it finds everything in its place.
   if (options.handover != nullptr && options.handover->may_give_back()) {
-    return options.handover->give_back(options.arguments, supervisor.failure(), exit_code);
+    return options.handover->give_back(options.arguments, supervisor->failure(), exit_code);
   }
+  const UniqueFd waiting = supervisor->take_starter();
+  supervisor.reset();
+  // Now: it may start the next one, which needs the pid file.
+  if (waiting) tell_starter(waiting, exit_code);
   return exit_code;
+}
+
+int run_in_background(const SupervisorOptions& options, bool keeps_output) {
+  auto detached = detach(keeps_output);
+  if (!detached) {
+    DirectSink standard_error(STDERR_FILENO);
+    const Logger log(standard_error, "supervisor", LogLevel::kInfo);
+    StartReport(log, true).problem(detached.error().message);
+    return kExitFailed;
+  }
+  if (detached->is_starter) return await_server(detached->pipe, STDERR_FILENO);
+  return run_supervisor(options, std::move(detached->pipe));
 }
 
 }  // namespace saola::control

@@ -185,6 +185,7 @@ State read(std::string_view text) {
   State state;
   state.binary_path = bytes(in, "binary_path");
   state.binary = descriptor(in, "binary");
+  if (const auto daemon = in.find("daemon"); daemon != in.end()) state.daemon = daemon->get<bool>();
   state.last_generation = number<std::uint32_t>(in, "last_generation");
   state.last_worker_id = number<std::uint32_t>(in, "last_worker_id");
   for (const auto& one : in.at("listeners")) state.listeners.push_back(listener(one));
@@ -217,6 +218,7 @@ std::string to_json(const UpgradeState& state) {
   const json out = {{"version", State::kVersion},
                     {"binary_path", bytes(state.binary_path)},
                     {"binary", state.binary},
+                    {"daemon", state.daemon},
                     {"last_generation", state.last_generation},
                     {"last_worker_id", state.last_worker_id},
                     {"listeners", put_all(state.listeners)},

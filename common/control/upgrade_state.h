@@ -67,6 +67,7 @@ struct UpgradeState {
 
   std::string binary_path;  // where the next upgrade looks
   int binary = -1;          // what wrote this
+  bool daemon = false;      // the server is in the background
   std::uint32_t last_generation = 0;
   std::uint32_t last_worker_id = 0;
   std::vector<Listener> listeners;

@@ -116,7 +116,7 @@ def test_what_it_prints_can_be_served(tmp_path):
 
 def test_refuses_what_would_be_less_safe(tmp_path):
     for arguments, flag in [(["--cert-reqs", "2"], "--cert-reqs"), (["--ca-certs", "x"], "--ca-certs"),
-                            (["-D"], "--daemon"), (["-c", "conf.py"], "--config")]:
+                            (["-c", "conf.py"], "--config")]:
         done = run(["app:application", *arguments], tmp_path)
         assert done.returncode == 2
         assert f"saola: error: {flag}: " in done.stderr

@@ -22,8 +22,10 @@ class CommandsTest : public testing::Test {
     std::string pattern = (std::filesystem::temp_directory_path() / "saola-cli-XXXXXX").string();
     ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
     directory_ = pattern;
-    actions_.serve = [this](const config::Config& config, const LoadAgain&) {
+    actions_.serve = [this](const config::Config& config, const LoadAgain&,
+                            const Background& where) {
       served_.push_back(config);
+      where_ = where;
       return 0;
     };
     actions_.import_app = [this](const config::Config& config) {
@@ -54,6 +56,7 @@ class CommandsTest : public testing::Test {
   std::string directory_;
   Actions actions_;
   std::vector<config::Config> served_;
+  Background where_;
   std::vector<config::Config> imported_;
   std::vector<std::string> bad_certificates_;
   int import_result_ = kExitOk;
@@ -75,6 +78,19 @@ TEST_F(CommandsTest, ServesTheFileThatIsNamed) {
   EXPECT_EQ(run({"serve"}, {{"SAOLA_CONFIG", path}}), kExitOk) << err();
   ASSERT_EQ(served_.size(), 3U);
   EXPECT_EQ(served_[0].apps.at("app").workers, 2);
+}
+
+TEST_F(CommandsTest, ServesInTheBackgroundIfAsked) {
+  const std::string path = write("a.toml", kPlain);
+  EXPECT_EQ(run({"serve", "-c", path}), kExitOk);
+  EXPECT_FALSE(where_.daemon);
+  EXPECT_EQ(run({"serve", "-c", path, "--daemon"}), kExitOk);
+  EXPECT_TRUE(where_.daemon);
+  EXPECT_THAT(err(), HasSubstr("the error log is standard error"));
+  EXPECT_EQ(run({"serve", "-D", "-c", path, "--set", "log.error=\"error.log\""}), kExitOk) << err();
+  EXPECT_TRUE(where_.daemon);
+  EXPECT_EQ(err(), "");
+  EXPECT_EQ(run({"check", "-c", path, "--daemon"}), kExitUsage);
 }
 
 TEST_F(CommandsTest, OverridesWinOverTheEnvironmentAndTheFile) {

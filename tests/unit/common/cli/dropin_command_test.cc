@@ -14,8 +14,10 @@ using testing::StartsWith;
 struct CommandRun {
   explicit CommandRun(std::vector<std::string> arguments) {
     Actions actions;
-    actions.serve = [this](const config::Config& config, const LoadAgain&) {
+    actions.serve = [this](const config::Config& config, const LoadAgain&,
+                           const Background& where) {
       served.push_back(config);
+      ran = where;
       return 0;
     };
     actions.import_app = [this](const config::Config& config) {
@@ -32,6 +34,7 @@ struct CommandRun {
 
   std::function<int()> run;
   std::vector<config::Config> served;
+  Background ran;
   std::vector<config::Config> imported;
   std::vector<std::string> bad_certificates;
   int import_result = kExitOk;
@@ -47,6 +50,16 @@ TEST(DropinCommand, Serves) {
   ASSERT_EQ(run.served.size(), 1U);
   EXPECT_EQ(run.served[0].apps.at("app").workers, 3);
   EXPECT_EQ(run.err(), "");
+}
+
+TEST(DropinCommand, ServesInTheBackground) {
+  CommandRun run({"app:application", "-D"});
+  EXPECT_EQ(run.run(), kExitOk);
+  EXPECT_TRUE(run.ran.daemon);
+  EXPECT_THAT(run.err(), HasSubstr("--daemon: the error log is standard error"));
+  CommandRun with_log({"app:application", "-D", "--error-logfile", "error.log"});
+  EXPECT_EQ(with_log.run(), kExitOk);
+  EXPECT_EQ(with_log.err(), "");
 }
 
 TEST(DropinCommand, WarnsAndServes) {

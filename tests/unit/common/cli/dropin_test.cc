@@ -249,8 +249,8 @@ TEST_F(DropinTest, MistakesInTheVariableAreNamedAsItsOwn) {
               ElementsAre("GUNICORN_CMD_ARGS: a quotation that is not closed"));
   EXPECT_THAT(errors_of({}, {{"GUNICORN_CMD_ARGS", "--wrokers 3"}}),
               ElementsAre(StartsWith("GUNICORN_CMD_ARGS: unrecognized arguments: '--wrokers'")));
-  EXPECT_THAT(errors_of({}, {{"GUNICORN_CMD_ARGS", "-D"}}),
-              ElementsAre(StartsWith("GUNICORN_CMD_ARGS: --daemon: ")));
+  EXPECT_THAT(errors_of({}, {{"GUNICORN_CMD_ARGS", "--paste p.ini"}}),
+              ElementsAre(StartsWith("GUNICORN_CMD_ARGS: --paste: ")));
 }
 
 TEST_F(DropinTest, SaolasOwnVariablesStandBetweenTheDefaultsAndTheFlags) {
@@ -403,6 +403,17 @@ TEST_F(DropinTest, APythonConfigurationFileIsNeverLeftOutSilently) {
   EXPECT_THAT(errors_of({}), ElementsAre(StartsWith("gunicorn.conf.py: ")));
 }
 
+TEST_F(DropinTest, SaysWhereTheServerRuns) {
+  const auto where = [this](Words words) {
+    words.insert(words.begin(), "app:application");
+    return read_dropin({words, {}, directory_}).value().where;
+  };
+  EXPECT_FALSE(where({}).daemon);
+  EXPECT_TRUE(where({"-D"}).daemon);
+  EXPECT_FALSE(where({"-D"}).keeps_output);
+  EXPECT_TRUE(where({"--daemon", "-R"}).keeps_output);
+}
+
 TEST_F(DropinTest, AnApplicationMustBeNamed) {
   const auto dropin = read_dropin({{"-w", "3"}, {}, directory_});
   ASSERT_FALSE(dropin);
@@ -418,10 +429,9 @@ TEST_F(DropinTest, TheTargetIsPassedOnAsItIs) {
 }
 
 TEST_F(DropinTest, SaysAllReasonsAtOnce) {
-  EXPECT_THAT(errors_of({"-D", "--ca-certs", "x", "--cert-reqs", "2", "--paste", "p.ini"}),
-              AllOf(Contains(StartsWith("--daemon: ")), Contains(StartsWith("--ca-certs: ")),
-                    Contains(StartsWith("--cert-reqs: ")), Contains(StartsWith("--paste: ")),
-                    testing::SizeIs(4)));
+  EXPECT_THAT(errors_of({"--ca-certs", "x", "--cert-reqs", "2", "--paste", "p.ini"}),
+              AllOf(Contains(StartsWith("--ca-certs: ")), Contains(StartsWith("--cert-reqs: ")),
+                    Contains(StartsWith("--paste: ")), testing::SizeIs(3)));
 }
 
 // A flag and a value that its kind of argument takes.
@@ -482,8 +492,9 @@ TEST_F(DropinTest, WhatWorksChangesTheConfiguration) {
       {"asgi_lifespan", {"--asgi-lifespan", "on"}},
   };
   const std::set<std::string_view> changes_nothing{
-      "check_config", "print_config",  // commands
-      "capture_output", "initgroups",  // always so
+      "check_config",   "print_config",              // commands
+      "capture_output", "initgroups",                // always so
+      "daemon",         "enable_stdio_inheritance",  // where it runs
   };
   const Config plain = config_of({});
   for (const Setting& setting : gunicorn_settings()) {

@@ -256,6 +256,42 @@ TEST_F(SupervisionTest, NoUpgradeAfterDrain) {
   EXPECT_THAT(why, HasSubstr("told to drain"));
 }
 
+// WINCH in the background.
+TEST_F(SupervisionTest, WorkersRestUntilTheyAreWanted) {
+  begin_serving(one_wsgi_app(2));
+  supervision_->rest();
+  for (const std::uint32_t id :
+       {await<ipc::WorkerDrain>(edge()).worker_id, await<ipc::WorkerDrain>(edge()).worker_id}) {
+    edge().say(ipc::WorkerIdle{id});
+  }
+  for (int i = 0; i < 2; ++i) {
+    await<ipc::Drain>(worker(0));
+    worker(0).exit(0);
+  }
+  settle();
+  EXPECT_EQ(workers(), 0U);
+  EXPECT_FALSE(supervision_->status().ready);
+  EXPECT_EQ(supervision_->status().state, "serving");
+  supervision_->scale_by(1);
+  turn_until([&] { return workers() == 1; }, "a worker");
+  EXPECT_TRUE(supervision_->status().ready);
+}
+
+TEST_F(SupervisionTest, AReloadBringsAllRestingWorkersBack) {
+  begin_serving(one_wsgi_app(2));
+  supervision_->rest();
+  next_config_ = one_wsgi_app(2);
+  supervision_->reload(false, [](const auto&) {});
+  await<ipc::EdgePrepare>(edge());
+  edge().say(ipc::EdgePrepared{2});
+  turn_until([&] { return workers() == 3; }, "the first new worker");
+  worker(2).say(ipc::Ready{"wsgi", 1});
+  turn_until([&] { return workers() == 4; }, "the second");
+  worker(3).say(ipc::Ready{"wsgi", 1});
+  await<ipc::EdgeCommit>(edge());
+  EXPECT_TRUE(supervision_->status().ready);
+}
+
 TEST_F(SupervisionTest, ReplacesAWorkerThatDiesWhileTheEdgeStillDrains) {
   begin_serving(one_wsgi_app(1));
   supervision_->begin_stop("SIGTERM");

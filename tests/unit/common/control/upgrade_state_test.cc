@@ -47,6 +47,7 @@ TEST(UpgradeState, TheNextBinaryReadsWhatConcernsIt) {
   ASSERT_TRUE(read) << read.error().message;
   EXPECT_EQ(read->binary_path, "/opt/saola/bin/saola");
   EXPECT_EQ(read->binary, 10);
+  EXPECT_FALSE(read->daemon);
   EXPECT_EQ(read->last_generation, 7U);
   EXPECT_EQ(read->last_worker_id, 42U);
   ASSERT_EQ(read->listeners.size(), 3U);
@@ -66,6 +67,12 @@ TEST(UpgradeState, TheNextBinaryReadsWhatConcernsIt) {
   EXPECT_EQ(read->processes[2].control, 17);
   EXPECT_EQ(read->processes[2].name, "worker app 42");
   EXPECT_FALSE(read->processes[2].ready);
+}
+
+TEST(UpgradeState, AServerInTheBackgroundStaysThere) {
+  UpgradeState state = example();
+  state.daemon = true;
+  EXPECT_TRUE(parse_upgrade_state(to_json(state)).value().daemon);
 }
 
 TEST(UpgradeState, EveryDescriptorLivesThroughTheExec) {
