@@ -88,9 +88,9 @@ int serve(const FileOptions& options, const Invocation& invocation, const Action
   if (!actions.resume) warn_of_lost_log(*invocation.err, *config, where);
   const LoadAgain again = [&options, &invocation]() -> Result<config::Config> {
     std::ostringstream problems;
-    Invocation again = invocation;
-    again.err = &problems;
-    auto loaded = load(options, again);
+    Invocation quiet = invocation;
+    quiet.err = &problems;
+    auto loaded = load(options, quiet);
     if (!loaded) return fail(problems.str());
     return *std::move(loaded);
   };
