@@ -32,6 +32,10 @@ class FakeChild {
     SAOLA_CHECK(channel_.send(ipc::to_json(message)).has_value());
   }
   void say_text(std::string_view text) { SAOLA_CHECK(channel_.send(text).has_value()); }
+  // False: the supervisor does not listen to it any more, or it cannot be sent.
+  bool try_to_say(std::string_view text, const std::vector<int>& fds = {}) {
+    return channel_.send(text, fds).has_value();
+  }
 
   // The next message from the supervisor and its descriptors; nothing if there is none or it is
   // another.
