@@ -8,6 +8,7 @@
 namespace saola::proxy {
 
 inline constexpr const char* kPlainText = "text/plain; charset=utf-8";
+inline constexpr const char* kHtml = "text/html; charset=utf-8";
 inline constexpr const char* kJson = "application/json";
 
 // Ends the request.

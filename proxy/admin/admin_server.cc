@@ -16,6 +16,8 @@
 
 #include "common/core/descriptors.h"
 #include "proxy/admin/admin_reply.h"
+#include "proxy/admin/authorization.h"
+#include "proxy/admin/status_page.h"
 
 namespace saola::proxy {
 namespace {
@@ -149,10 +151,19 @@ bool AdminServer::has_token(evhttp_request* request) const {
   const char* field =
       evhttp_find_header(evhttp_request_get_input_headers(request), "Authorization");
   if (field == nullptr) return false;
-  const std::string_view given(field);
-  const std::string wanted = "Bearer " + options_.token;
-  return given.size() == wanted.size() &&
-         CRYPTO_memcmp(given.data(), wanted.data(), wanted.size()) == 0;
+  const auto given = given_secret(field);
+  return given && given->size() == options_.token.size() &&
+         CRYPTO_memcmp(given->data(), options_.token.data(), given->size()) == 0;
+}
+
+void AdminServer::ask_for_token(evhttp_request* request) {
+  auto* fields = evhttp_request_get_output_headers(request);
+  // Basic is what makes a browser ask a person.
+  evhttp_add_header(fields, "WWW-Authenticate", "Bearer");
+  evhttp_add_header(fields, "WWW-Authenticate",
+                    "Basic realm=\"Saola: the token as password\", charset=\"UTF-8\"");
+  reply(request, kUnauthorized, kPlainText,
+        "a token is needed: Bearer, or Basic with any name and the token as password\n");
 }
 
 void AdminServer::handle(evhttp_request* request) {
@@ -163,15 +174,22 @@ void AdminServer::handle(evhttp_request* request) {
   const std::string_view path = path_of(request);
   if (path == "/healthz") return reply(request, HTTP_OK, kPlainText, "ok\n");
   if (path == "/readyz") return show_readiness(request, query_value(request, "app"));
-  if (!has_token(request)) {
-    evhttp_add_header(evhttp_request_get_output_headers(request), "WWW-Authenticate", "Bearer");
-    return reply(request, kUnauthorized, kPlainText, "a bearer token is needed\n");
-  }
+  if (!has_token(request)) return ask_for_token(request);
+  if (path == "/") return show_page(request);
   if (path == "/metrics") {
     return reply(request, HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", source_.metrics());
   }
   if (path == "/status") return wait_for_status(request);
-  reply(request, HTTP_NOTFOUND, kPlainText, "/metrics, /healthz, /readyz and /status are here\n");
+  reply(request, HTTP_NOTFOUND, kPlainText,
+        "/, /metrics, /healthz, /readyz and /status are here\n");
+}
+
+void AdminServer::show_page(evhttp_request* request) {
+  static const std::string policy = content_security_policy(status_page());
+  auto* fields = evhttp_request_get_output_headers(request);
+  evhttp_add_header(fields, "Content-Security-Policy", policy.c_str());
+  evhttp_add_header(fields, "Referrer-Policy", "no-referrer");
+  reply(request, HTTP_OK, kHtml, status_page());
 }
 
 void AdminServer::show_readiness(evhttp_request* request, std::string_view app) {

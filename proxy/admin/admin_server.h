@@ -1,4 +1,5 @@
-// AdminServer: HTTP of the admin process (docs/metrics.md): /metrics, /healthz, /readyz, /status.
+// AdminServer: HTTP of the admin process (docs/metrics.md): /, /metrics, /healthz, /readyz,
+// /status.
 //
 // One thread. Answers come from shared memory, so they do not wait for edge, workers or, /status
 // apart, the supervisor. GET and HEAD only; bounded connections, sizes and times. Whoever asks must
@@ -76,6 +77,8 @@ class AdminServer {
   void look();
   bool is_allowed_host(evhttp_request* request) const;
   bool has_token(evhttp_request* request) const;
+  static void ask_for_token(evhttp_request* request);
+  static void show_page(evhttp_request* request);
   void show_readiness(evhttp_request* request, std::string_view query);
   void wait_for_status(evhttp_request* request);
 
