@@ -10,6 +10,7 @@
 
 #include "backend/app_loader.h"
 #include "backend/channel_helper.h"
+#include "backend/gc_watch.h"
 #include "backend/hooks.h"
 #include "backend/interpreter.h"
 #include "backend/stack_dump.h"
@@ -209,6 +210,7 @@ Result<std::unique_ptr<Hooks>> Worker::boot_hooks(AppLog& app_log) {
 
 Result<std::unique_ptr<AppHost>> Worker::boot_app(AppLog& app_log, Hooks* hooks) {
   if (auto enabled = enable_faulthandler(); !enabled) return Unexpected{enabled.error()};
+  if (auto watched = watch_garbage_collector(*slot_); !watched) return Unexpected{watched.error()};
   auto loaded = preloaded_ != nullptr ? Result<LoadedApp>(preloaded_->app) : load_app(*app_);
   if (!loaded) return Unexpected{loaded.error()};
   const bool wsgi = loaded->interface == AppInterface::kWsgi;

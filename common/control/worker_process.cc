@@ -140,6 +140,9 @@ void WorkerProcess::clear_record(std::uint32_t generation, const std::string& ap
   record.loop_turn_ns = 0;
   record.requests_started = 0;
   record.requests_finished = 0;
+  record.gc_ns = 0;
+  record.gc_collections = 0;
+  record.slots = 0;
   record.app = ipc::app_hash(app);
   record.started_ns = static_cast<std::uint64_t>(
       std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count());
@@ -153,6 +156,7 @@ void WorkerProcess::mark_exited() {
 
 void WorkerProcess::set_ready(const ipc::Ready& ready, std::uint32_t slots) {
   facts_.slots = slots;
+  ground_.memory.scoreboard().slot(slot_).slots = slots;
   facts_.whole_requests = ready.interface == "wsgi";
   ready_at = ground_.loop.now();
 }

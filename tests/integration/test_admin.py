@@ -211,7 +211,7 @@ def test_a_scrape_is_compressed_if_asked(saola):
     plain = admin.get("/metrics")
     packed = admin.get("/metrics", [("Accept-Encoding", "gzip;q=1.0, identity")])
     assert packed.get("Content-Encoding") == "gzip" and len(packed.body) < len(plain.body) / 3
-    assert parse(gzip.decompress(packed.body).decode()).keys() == parse(plain.body.decode()).keys()
+    assert total(parse(gzip.decompress(packed.body).decode()), "saola_ready") == 1
     assert admin.get("/metrics", [("Accept-Encoding", "gzip;q=0")]).get("Content-Encoding") is None
 
 
