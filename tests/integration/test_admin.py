@@ -1,5 +1,6 @@
 """The admin address: metrics, health, readiness, status, and who may ask."""
 
+import base64
 import gzip
 import json
 import os
@@ -184,6 +185,11 @@ def test_a_supervisor_that_does_not_answer_costs_only_the_status(saola):
     wait_for(lambda: admin.get("/status").status == 200, "the status")
 
 
+def basic(name, password):
+    given = base64.b64encode(f"{name}:{password}".encode()).decode()
+    return "Authorization", f"Basic {given}"
+
+
 def test_what_may_be_asked_and_by_whom(saola, tmp_path):
     token = tmp_path / "token"
     token.write_text("open sesame\n")
@@ -194,6 +200,14 @@ def test_what_may_be_asked_and_by_whom(saola, tmp_path):
     assert admin.get("/status", [("Authorization", "Bearer wrong")]).status == 401
     assert admin.get("/metrics", [("Authorization", "Basic open sesame")]).status == 401
     assert admin.get("/metrics", bearer).status == 200
+    for name in ("", "anybody"):
+        for path in ("/", "/metrics", "/status"):
+            assert admin.get(path, [basic(name, "open sesame")]).status == 200
+    for wrong in ("open sesam", "open sesame ", ""):
+        assert admin.get("/metrics", [basic("open sesame", wrong)]).status == 401
+    asked = admin.get("/")
+    assert asked.status == 401 and b"Requests" not in asked.body
+    assert [value.split()[0] for value in asked.all("WWW-Authenticate")] == ["Bearer", "Basic"]
     assert admin.get("/healthz").status == 200 and admin.get("/readyz").status == 200
     assert admin.get("/nothing", bearer).status == 404
     for host, status in [("metrics.test", 200), ("metrics.test:9180", 200), ("localhost:1", 200),
@@ -204,6 +218,14 @@ def test_what_may_be_asked_and_by_whom(saola, tmp_path):
     assert admin.get("/metrics", [*bearer, ("X", "y" * 20_000)]).status in (400, 413, 431)
     head = admin.get("/healthz", method="HEAD")
     assert head.status == 200 and head.body == b""
+
+
+def test_the_status_page_is_sealed(saola):
+    page = Admin(saola(admin=True)).get("/")
+    assert page.status == 200 and page.get("Content-Type") == "text/html; charset=utf-8"
+    policy = page.get("Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; script-src 'sha256-"), policy
+    assert "unsafe" not in policy and "connect-src 'self'" in policy
 
 
 def test_a_scrape_is_compressed_if_asked(saola):
