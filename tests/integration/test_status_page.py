@@ -152,7 +152,8 @@ def test_a_browser_asks_for_the_token(saola, page, tmp_path):
                              authChallengeResponse=given)
         there = any(event["frame"]["url"].startswith(address(server))
                     for event in page.events("Page.frameNavigated"))
-        return asked and there and page.text("#state") == "serving"
+        return asked and there and page.value(
+            "document.querySelector('#state')?.textContent") == "serving"
 
     wait_for(settle, "the page", chromium.PATIENCE)
     challenge = page.events("Fetch.authRequired")[0]["authChallenge"]
