@@ -17,10 +17,10 @@ bool take_scheme(std::string_view& field, std::string_view scheme) {
 }
 
 std::optional<std::string> from_base64(std::string_view text) {
-  // EVP_DecodeBlock() would skip spaces and counts the padding as zeros.
+  // EVP_DecodeBlock() would skip spaces, and take a '=' anywhere for zeros.
   const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
   if (text.empty() || text.size() % 4 != 0 ||
-      text.find_first_of(" \t\r\n") != std::string_view::npos) {
+      text.substr(0, text.size() - padding).find_first_of("= \t\r\n") != std::string_view::npos) {
     return std::nullopt;
   }
   std::string out(text.size() / 4 * 3, '\0');
