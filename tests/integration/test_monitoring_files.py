@@ -59,15 +59,6 @@ def test_every_metric_and_label_exists():
             assert not names or not missing, f"{missing} in {expression}"
 
 
-def test_every_metric_of_the_catalog_is_on_the_dashboard():
-    shown = set(NAME.findall(" ".join(expression for _, expression in queries())))
-    families = {re.sub(r"_(bucket|count|sum)$", "", name) for name in shown} | shown
-    # The generation of a worker is its reload's; the page and `saola status` show it. Of the garbage
-    # collector the time is shown, not the number.
-    assert set(dashboard.catalog()) - families <= {"saola_worker_generation",
-                                                   "saola_worker_gc_collections_total"}
-
-
 def test_the_dashboard_is_one():
     board = dashboard.dashboard()
     assert board["schemaVersion"] >= 38 and board["id"] is None  # Grafana 10; the importer numbers it
