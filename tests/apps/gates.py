@@ -13,9 +13,10 @@ def announce(name, **facts):
     """Tells the test that this place was reached."""
     path = os.path.join(os.environ["GATES"], f"{name}.started")
     facts |= {"pid": os.getpid(), "thread": threading.get_native_id()}
-    with open(path + ".part", "w") as file:
+    part = f"{path}.{facts['pid']}.{facts['thread']}.part"  # others may be at the same gate
+    with open(part, "w") as file:
         json.dump(facts, file)
-    os.rename(path + ".part", path)
+    os.rename(part, path)
 
 
 def is_open(name):
