@@ -72,6 +72,7 @@ struct RunningRequest {
   std::string request_id;
   std::string line;                           // method and path, without the query
   std::chrono::steady_clock::duration ran{};  // since its claim
+  std::chrono::microseconds queue_wait{};     // before that, in the edge
   unsigned long thread = 0;                   // that claimed it, as pthread_self()
 };
 
@@ -173,6 +174,8 @@ class RequestChannel {
   // `hook` is called when the edge's time-out for a claimed stream comes, in whatever thread
   // receives it and under the lock: it takes neither the GIL nor this channel. Empty: none.
   void on_timeout(std::function<void(const RequestStream&)> hook);
+  // The same, called before that one, while what runs has not heard of it.
+  void on_timeout_seen(std::function<void(const RunningRequest&)> hook);
   // `hook` is called once, under the lock, in the thread that finds the claim table overwritten.
   // The channel is broken then: who may run what is not known any more. Before any thread.
   void on_damage(std::function<void()> hook) { damage_hook_ = std::move(hook); }
@@ -252,6 +255,7 @@ class RequestChannel {
   void file_trailers(const ipc::Frame& frame);
   void file_abort(const ipc::Frame& frame);
   void file_window(const ipc::Frame& frame);
+  void report_timeout(const RequestStream& stream) const;
   void mark_unflushed();
   void flush_locked();
   void break_off(std::string reason);
@@ -309,6 +313,7 @@ class RequestChannel {
       std::chrono::steady_clock::time_point::max();
   std::string broken_reason_;
   std::function<void(const RequestStream&)> timeout_hook_;
+  std::function<void(const RunningRequest&)> timeout_seen_hook_;
   std::function<void()> damage_hook_;
   std::uint64_t started_ = 0;  // as counters_ shows them
   std::uint64_t finished_ = 0;

@@ -18,6 +18,7 @@ RunningRequest describe(const RequestStream& stream, std::chrono::steady_clock::
   running.line += ' ';
   running.line += meta.raw_path.substr(0, kLongestPath);
   running.ran = std::max(now - stream.claimed_at, std::chrono::steady_clock::duration(0));
+  running.queue_wait = std::chrono::microseconds(meta.queue_wait_us);
   running.thread = stream.thread;
   return running;
 }
@@ -37,6 +38,17 @@ bool RequestChannel::is_timed_out(const RequestStream& stream) const {
 void RequestChannel::on_timeout(std::function<void(const RequestStream&)> hook) {
   const Lock lock(mutex_);
   timeout_hook_ = std::move(hook);
+}
+
+void RequestChannel::on_timeout_seen(std::function<void(const RunningRequest&)> hook) {
+  const Lock lock(mutex_);
+  timeout_seen_hook_ = std::move(hook);
+}
+
+// Under the lock.
+void RequestChannel::report_timeout(const RequestStream& stream) const {
+  if (timeout_seen_hook_) timeout_seen_hook_(describe(stream, std::chrono::steady_clock::now()));
+  if (timeout_hook_) timeout_hook_(stream);
 }
 
 std::vector<RunningRequest> RequestChannel::running() const {

@@ -188,7 +188,7 @@ void RequestChannel::file_abort(const Frame& frame) {
   if (!stream->claimed) return vacate(ipc::slot_of(frame.stream));
   stream->aborted = true;
   stream->abort_reason = reason;
-  if (timeout && timeout_hook_) timeout_hook_(*stream);
+  if (timeout) report_timeout(*stream);
   mark_event(*stream);
 }
 

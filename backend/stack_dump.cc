@@ -118,8 +118,10 @@ std::string stack_report(std::string_view heading, const std::vector<RunningRequ
       text += fmt::format("\n  and {} more requests", requests.size() - kMostRequests);
       break;
     }
-    text += fmt::format("\n  request {}: {}, for {:.1f} s, in thread 0x{:016x}", request.request_id,
-                        request.line, seconds(request.ran), request.thread);
+    text += fmt::format(
+        "\n  request {}: {}, for {:.1f} s after {:.1f} s in the queue, in thread 0x{:016x}",
+        request.request_id, request.line, seconds(request.ran), seconds(request.queue_wait),
+        request.thread);
   }
   text += '\n';
   text += stacks;

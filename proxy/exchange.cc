@@ -1,5 +1,8 @@
 #include "proxy/exchange.h"
 
+#include <algorithm>
+#include <limits>
+
 #include "common/config/units.h"
 #include "proxy/edge_services.h"
 #include "proxy/upstream.h"
@@ -226,6 +229,12 @@ void Exchange::on_queue_timeout() {
   refuse(503, "queue_timeout", "Retry-After: 1\r\n");
 }
 
+std::string_view Exchange::upstream_state() const {
+  if (worker_facts_.pid == 0) return {};
+  if (worker_ended_) return "complete";
+  return head_at_ != Clock::time_point() ? "begun" : "silent";
+}
+
 bool Exchange::client_holds() const {
   if (!downstream_.has_room() || (store_ && !store_->empty())) return true;
   // Of a streamed body the worker has all that has come, and room for more.
@@ -364,6 +373,11 @@ void Exchange::describe(ipc::RequestMeta& meta, std::vector<ipc::Field>& fields,
   meta.scheme = client.scheme;
   meta.client_port = client.port;
   meta.server_port = server_port;
+  const auto waited =
+      std::chrono::duration_cast<std::chrono::microseconds>(services_.loop.now() - queued_at_)
+          .count();
+  meta.queue_wait_us = static_cast<std::uint32_t>(
+      std::clamp<std::int64_t>(waited, 0, std::numeric_limits<std::uint32_t>::max()));
   meta.body_length = body_ && body_->complete() ? static_cast<std::int64_t>(body_->received())
                                                 : head.content_length;
   meta.method_text = head.method == ipc::Method::kOther ? head.method_text : std::string_view();

@@ -79,6 +79,7 @@ class Exchange {
   Clock::time_point started;                           // first byte of the head was parsed
   std::optional<config::Milliseconds> route_timeout;   // the route's request_timeout
   std::optional<config::Milliseconds> route_max_time;  // and request_max_time
+  bool in_access_log = true;                           // its route says so
 
   // Admits the request to `upstream`'s queue, or refuses it (503). The body follows through
   // on_body().
@@ -138,6 +139,8 @@ class Exchange {
   Clock::time_point sent_at() const { return sent_at_; }
   Clock::time_point head_at() const { return head_at_; }
   int retries() const { return retries_; }
+  // How far its worker came with the answer: "complete", "begun", "silent"; empty: none had it.
+  std::string_view upstream_state() const;
 
   // Links of the upstream's queue; ExchangeQueue's alone.
   Exchange* queue_prev = nullptr;

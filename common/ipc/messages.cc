@@ -84,6 +84,7 @@ void encode_request(std::string& out, const RequestMeta& meta, const std::vector
   put(out, meta.client_port);
   put(out, meta.server_port);
   put(out, meta.body_length);
+  put(out, meta.queue_wait_us);
   put(out, static_cast<std::uint16_t>(fields.size()));
   for (const auto text : {meta.method_text, meta.authority, meta.path, meta.raw_path, meta.query,
                           meta.client_host, meta.server_host, meta.request_id, meta.root_path}) {
@@ -108,6 +109,7 @@ Result<void> decode_request(std::string_view payload, RequestView& view) {
   meta.client_port = reader.take<std::uint16_t>();
   meta.server_port = reader.take<std::uint16_t>();
   meta.body_length = reader.take<std::int64_t>();
+  meta.queue_wait_us = reader.take<std::uint32_t>();
   const auto count = reader.take<std::uint16_t>();
   for (auto* text : {&meta.method_text, &meta.authority, &meta.path, &meta.raw_path, &meta.query,
                      &meta.client_host, &meta.server_host, &meta.request_id, &meta.root_path}) {

@@ -27,7 +27,8 @@ struct RequestMeta {
   Scheme scheme = Scheme::kHttp;
   std::uint16_t client_port = 0;
   std::uint16_t server_port = 0;
-  std::int64_t body_length = 0;  // bytes; -1: chunked, not known yet
+  std::int64_t body_length = 0;     // bytes; -1: chunked, not known yet
+  std::uint32_t queue_wait_us = 0;  // how long it waited in the edge for this worker
   std::string_view method_text;  // as sent, when method is kOther; else empty (use method_name())
   std::string_view authority;    // Host or :authority, as sent
   std::string_view path;         // percent-decoded bytes, below root_path if that is not empty

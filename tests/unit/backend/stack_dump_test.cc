@@ -12,12 +12,16 @@ using std::chrono::milliseconds;
 using testing::HasSubstr;
 
 TEST(StackReport, NamesWhatRunsAboveTheStacks) {
-  EXPECT_EQ(stack_report("why", {{"id-1", "GET /a", milliseconds(65'240), 0x7f00}}, "Thread\n\n"),
-            "why\n  request id-1: GET /a, for 65.2 s, in thread 0x0000000000007f00\nThread");
+  EXPECT_EQ(
+      stack_report("why", {{"id-1", "GET /a", milliseconds(65'240), milliseconds(1500), 0x7f00}},
+                   "Thread\n\n"),
+      "why\n  request id-1: GET /a, for 65.2 s after 1.5 s in the queue, in thread "
+      "0x0000000000007f00\nThread");
 }
 
 TEST(StackReport, IsBounded) {
-  const std::vector<RunningRequest> many(1000, {"id", "GET /", milliseconds(1), 1});
+  const std::vector<RunningRequest> many(1000,
+                                         {"id", "GET /", milliseconds(1), milliseconds(0), 1});
   const std::string report = stack_report("why", many, "");
   EXPECT_THAT(report, HasSubstr("\n  and 950 more requests"));
   EXPECT_LT(report.size(), 8000U);
