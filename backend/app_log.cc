@@ -11,8 +11,21 @@ constexpr const char* kStreamsSource =
 #include "python/streams.inc"
     ;
 
-// An unfinished line longer than this is cut into records.
+// What is longer is cut into several records: an application that never ends its line, or that
+// writes megabytes at once, fills neither memory nor the log's queue with one of them.
 constexpr std::size_t kLongestLine = 64 * 1024;
+// Threads with an unfinished line; one more ends somebody's.
+constexpr std::size_t kMostUnfinished = 256;
+
+// A piece of `text` for one record: whole lines if it has any, else whole characters.
+std::string_view first_piece(std::string_view text) {
+  if (text.size() <= kLongestLine) return text;
+  std::size_t end = text.rfind('\n', kLongestLine - 1);
+  if (end != std::string_view::npos) return text.substr(0, end + 1);
+  end = kLongestLine;
+  while (end > kLongestLine - 3 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80) --end;
+  return text.substr(0, end);
+}
 
 std::size_t stream_number(PyObject* argument) { return PyLong_AsLong(argument) == 2 ? 1 : 0; }
 
@@ -49,15 +62,27 @@ struct AppLog::Streams {
   }
 
   void emit(std::size_t number, std::string_view text) {
+    do {
+      const std::string_view piece = first_piece(text);
+      emit_piece(number, piece);
+      text.remove_prefix(piece.size());
+    } while (!text.empty());
+  }
+
+  void emit_piece(std::size_t number, std::string_view text) {
     auto& lines = unfinished[number];
     const auto self = std::this_thread::get_id();
     const auto waiting = lines.find(self);
     const auto end = text.rfind('\n');
     if (waiting == lines.end() && end + 1 == text.size()) return record(number, text);
+    if (waiting == lines.end() && lines.size() >= kMostUnfinished) {
+      record(number, lines.begin()->second);
+      lines.erase(lines.begin());
+    }
     std::string& line = waiting == lines.end() ? lines[self] : waiting->second;
     if (end == std::string_view::npos) {
       line.append(text);
-      if (line.size() > kLongestLine) finish(number);
+      if (line.size() >= kLongestLine) finish(number);
       return;
     }
     line.append(text.substr(0, end));

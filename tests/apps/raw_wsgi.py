@@ -246,6 +246,16 @@ def output(environ, start_response, query):
     return reply(start_response, b"ok")
 
 
+def flood(environ, start_response, query):
+    """Writes `size` bytes without a line break to standard output, in writes of `piece` bytes."""
+    size, piece = int(query["size"]), int(query.get("piece", 0)) or int(query["size"])
+    for _ in range(size // piece):
+        sys.stdout.write("x" * piece)
+    if "end" in query:
+        print()
+    return reply(start_response, b"ok")
+
+
 held = []
 
 
@@ -268,4 +278,5 @@ HANDLERS = {
     "closing": closing, "write": write, "file": file, "status": status, "headers": headers,
     "cookies": cookies, "fail": fail, "short": short, "kill": kill, "spin": spin, "busy": busy,
     "sleep": sleep, "output": output, "descriptors": descriptors,
+    "flood": flood,
 }

@@ -61,6 +61,43 @@ TEST_F(AppLogTest, FlushMakesARecordOfAnUnfinishedLine) {
   EXPECT_THAT(run("print('prompt: ', end='', flush=True)\n"), HasSubstr("prompt: "));
 }
 
+// Issue 4: an application that writes megabytes without a line break.
+TEST_F(AppLogTest, WhatNeverEndsIsCutIntoRecords) {
+  for (const char* source :
+       {"print('x' * 1_000_000)\n", "for i in range(1000): print('x' * 1000, end='')\nprint()\n"}) {
+    test::CapturedLog::instance().clear();
+    const auto text = run(source);
+    EXPECT_EQ(std::count(text.begin(), text.end(), 'x'), 1'000'000);
+    EXPECT_GE(lines(text), 15U);
+    EXPECT_LE(lines(text), 17U);
+  }
+}
+
+TEST_F(AppLogTest, CutsBetweenLinesAndCharacters) {
+  const auto blocks = run("print(('y' * 999 + '\\n') * 100)\n");
+  EXPECT_THAT(blocks, Not(testing::ContainsRegex("yy: y")));
+  EXPECT_EQ(std::count(blocks.begin(), blocks.end(), 'y'), 99'900);
+  test::CapturedLog::instance().clear();
+  EXPECT_THAT(run("print('a' + '\\u20ac' * 50_000)\n"), Not(HasSubstr("\\x")));
+}
+
+TEST_F(AppLogTest, UnfinishedLinesOfManyThreadsAreBounded) {
+  const auto text = run(R"(
+import threading
+written, leave = threading.Semaphore(0), threading.Event()
+def half():
+    print('half', end='')
+    written.release()
+    leave.wait()
+threads = [threading.Thread(target=half) for _ in range(300)]
+for thread in threads: thread.start()
+for thread in threads: written.acquire()
+leave.set()
+for thread in threads: thread.join()
+)");
+  EXPECT_EQ(lines(text), 300U - 256U);
+}
+
 TEST_F(AppLogTest, ALoggedTracebackIsOneRecord) {
   const auto text = run(R"(
 import logging, io
