@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "backend/app_loader.h"
+#include "backend/app_metrics.h"
 #include "backend/channel_helper.h"
 #include "backend/gc_watch.h"
 #include "backend/hooks.h"
@@ -107,6 +108,8 @@ Result<void> Worker::take_init(ipc::ControlChannel::Received received) {
         "the claim table has been overwritten: something in this process writes where it "
         "should not; no more requests are taken, the supervisor ends it");
   });
+  // A forked worker has its zygote's.
+  if (preloaded_ == nullptr) metrics_file_ = std::move(received.fds[5]);
   return {};
 }
 
@@ -161,6 +164,7 @@ int Worker::run_python() {
                    LogLevel::kDebug);
   if (preloaded_ != nullptr) {
     preloaded_->app_log.redirect(log);
+    begin_worker_app_metrics(*log_);
     const int code = run_app(preloaded_->app_log);
     preloaded_.reset();
     return code;
@@ -173,6 +177,12 @@ int Worker::run_python() {
   AppLog app_log(log);
   if (auto installed = app_log.install(); !installed) {
     return boot_failed(installed.error().message, true);
+  }
+  if (app_->metrics_memory > 0) {
+    if (auto ready = install_app_metrics(std::move(metrics_file_), *log_); !ready) {
+      return boot_failed(ready.error().message, false);
+    }
+    begin_worker_app_metrics(*log_);
   }
   return run_app(app_log);
 }

@@ -78,6 +78,7 @@ class Worker {
   std::optional<ipc::Scoreboard> scoreboard_;
   ipc::WorkerSlot* slot_ = nullptr;
   std::unique_ptr<RequestChannel> channel_;
+  UniqueFd metrics_file_;  // the app's MetricStore, until Python runs
   std::atomic<bool> serving_{false};
   std::mutex hooks_mutex_;
   Hooks* hooks_ = nullptr;  // run_python()'s, while the helper may use it

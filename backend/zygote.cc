@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "backend/app_metrics.h"
 #include "backend/worker.h"
 #include "backend/worker_setup.h"
 
@@ -85,6 +86,7 @@ Result<void> Zygote::set_up() {
   }
   app_name_ = init->app;
   log_file_ = std::move(received->fds[1]);
+  metrics_file_ = std::move(received->fds[2]);
   sink_.redirect(log_file_.get());
   auto config = read_worker_start(received->fds[0]);
   if (!config) return Unexpected{config.error()};
@@ -104,6 +106,10 @@ Result<void> Zygote::import_app() {
       *std::move(interpreter), AppLog(Logger(sink_, "app " + app_name_, LogLevel::kDebug)), {}});
   if (auto installed = preloaded_->app_log.install(); !installed) return installed;
   if (auto enabled = enable_faulthandler(); !enabled) return enabled;
+  if (app_->metrics_memory > 0) {
+    auto ready = install_app_metrics(std::move(metrics_file_), *log_);
+    if (!ready) return ready;
+  }
   auto loaded = load_app(*app_);
   if (!loaded) return Unexpected{loaded.error()};
   preloaded_->app = *std::move(loaded);

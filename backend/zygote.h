@@ -60,6 +60,7 @@ class Zygote {
   ipc::ControlChannel control_;
   const std::span<char> title_;
   const pid_t supervisor_;
+  UniqueFd metrics_file_;  // until the import
   UniqueFd log_file_;
   DirectSink sink_;
   std::optional<Logger> log_;

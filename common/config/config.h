@@ -102,6 +102,8 @@ struct App {
   Milliseconds timeout_grace{std::chrono::seconds(5)};  // from 504 to the loss of the worker
   Milliseconds slow_request{0};                         // then its stack goes to the log, once
   std::string hooks;                                    // module with gunicorn's hooks; empty: none
+  std::uint64_t metrics_memory = std::uint64_t{8}
+                                 << 20U;  // bytes; 0: prometheus_client is left alone
   bool operator==(const App&) const = default;
 };
 

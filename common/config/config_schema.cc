@@ -241,6 +241,9 @@ const Table& app_table() {
           duration("slow_request", &App::slow_request, {milliseconds(10), hours(24), Zero::kOff},
                    "over it, what the request is doing goes to the error log, once"),
           text("hooks", &App::hooks, "module with gunicorn's server hooks; empty: none"),
+          size("metrics_memory", &App::metrics_memory, {64 * kKiB, kGiB, Zero::kOff},
+               "room for what the app counts with prometheus_client, for all workers together; "
+               "off: each worker counts for itself"),
           map("env", &App::env, "environment variables of the workers"),
       },
       {},

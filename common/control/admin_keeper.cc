@@ -72,7 +72,7 @@ void AdminKeeper::start() {
   }
   for (const auto& [name, app] : generation_->config.apps) {
     // What cannot be made is missing there as it will be for the app's workers, which say so.
-    static_cast<void>(memory_.app_metrics(name, kAppMetricsBytes));
+    static_cast<void>(memory_.app_metrics(name, app.metrics_memory));
   }
   for (const auto& [name, file] : memory_.app_metrics()) {
     if (!file || fds.size() >= ipc::ControlChannel::kMaxFds) continue;

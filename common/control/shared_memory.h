@@ -15,9 +15,6 @@
 
 namespace saola::control {
 
-// What an app's own metrics may take.
-inline constexpr std::size_t kAppMetricsBytes = std::size_t{8} << 20U;
-
 class SharedMemory {
  public:
   static Result<SharedMemory> create();

@@ -53,7 +53,7 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::launch(const WorkerGround&
   worker->policy = RecyclePolicy(settings, random_share());
   auto theirs = worker->make_wire();
   if (!theirs) return Unexpected{std::move(theirs).error()};
-  const auto app_metrics = ground.memory.app_metrics(app, kAppMetricsBytes);
+  const auto app_metrics = ground.memory.app_metrics(app, settings.metrics_memory);
   if (!app_metrics) return Unexpected{app_metrics.error()};
   worker->clear_record(generation.number, app);
 

@@ -39,7 +39,7 @@ ZygoteKeeper::ZygoteKeeper(EventLoop& loop, Launcher& launcher, const Logger& lo
 void ZygoteKeeper::start() {
   if (child_ != nullptr || restart_.active() || leaving_) return;
   told_ = false;
-  const auto metrics = memory_.app_metrics(app_, kAppMetricsBytes);
+  const auto metrics = memory_.app_metrics(app_, settings_.metrics_memory);
   if (!metrics) return cannot_start(metrics.error().message);
   child_ = std::make_unique<Child>(loop_, launcher_, log_, static_cast<Child::Owner&>(*this),
                                    "zygote " + app_, settings_.boot_timeout);

@@ -112,6 +112,9 @@ constexpr std::array kCatalog = {
     // The metrics themselves.
     MetricDescription{"saola_metrics_refused_total", kCounter, "store",
                       "Series that did not fit into a store; \"server\", or an app's name"},
+    MetricDescription{"saola_app_metrics_dropped", kGauge, "",
+                      "Series of apps that this scrape could not show: names of Saola's own or of "
+                      "another family"},
     MetricDescription{"saola_metrics_store_bytes", kGauge, "store, kind",
                       "Size of a store of metrics: used, total"},
 };

@@ -17,6 +17,9 @@ namespace {
 constexpr std::uint64_t kMagic = 0x3145524f54534d53;  // "SMSTORE1"
 constexpr std::size_t kBytesPerIndexEntry = 128;
 constexpr std::size_t kAlignment = 8;
+// A series lies at most so far from where its hash points: a full index is not searched to its end
+// by all that do not fit.
+constexpr std::size_t kMostSteps = 256;
 
 // FNV-1a: the same in every build, for the file outlives them.
 std::uint64_t hash_of(SeriesKind kind, std::string_view key) {
@@ -175,7 +178,7 @@ std::span<Word> MetricStore::find_or_add(SeriesKind kind, std::string_view key, 
   const std::span<Word> entries = index();
   std::optional<std::uint64_t> made;
   if (key.size() <= kMostKeyBytes) {
-    for (std::size_t step = 0; step < entries.size(); ++step) {
+    for (std::size_t step = 0; step < std::min(kMostSteps, entries.size()); ++step) {
       Word& place = entries[(hash + step) % entries.size()];
       std::uint64_t entry = place.load(std::memory_order_acquire);
       if (entry == 0) {

@@ -3,11 +3,16 @@
 #include <fmt/format.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <bit>
+#include <iterator>
 #include <utility>
 
 #include "common/config/config_loader.h"
 #include "common/config/latency_buckets.h"
+#include "common/metrics/app_metrics.h"
+#include "common/metrics/app_places.h"
+#include "common/metrics/app_prometheus.h"
 #include "common/metrics/series_key.h"
 #include "common/metrics/time_bounds.h"
 
@@ -44,8 +49,9 @@ Result<AdminSetup> make_admin_setup(const ipc::AdminInit& init, std::vector<Uniq
   auto next = fds.begin() + kFixed;
   for (std::uint32_t i = 0; i < init.listeners; ++i) setup.sockets.push_back(std::move(*next++));
   for (const auto& app : init.apps) {
-    auto store = metrics::MetricStore::map_to_read(*next++);
-    if (store) setup.apps.emplace(app, *std::move(store));
+    UniqueFd file = std::move(*next++);
+    auto store = metrics::MetricStore::map_to_read(file);
+    if (store) setup.apps.emplace(app, AppStore{std::move(file), *std::move(store)});
   }
   return setup;
 }
@@ -109,8 +115,24 @@ std::string Admin::metrics() {
                  static_cast<double>(store.total_bytes()));
   };
   describe_store("server", store_);
-  for (const auto& [name, store] : app_stores_) describe_store("app " + name, store);
-  return prometheus::TextSerializer().Serialize(families.take());
+  for (const auto& [name, app] : app_stores_) describe_store("app " + name, app.store);
+  std::uint64_t dropped = 0;
+  auto theirs = of_apps(dropped);
+  families.add("saola_app_metrics_dropped", {}, static_cast<double>(dropped));
+  auto all = families.take();
+  std::move(theirs.begin(), theirs.end(), std::back_inserter(all));
+  return prometheus::TextSerializer().Serialize(all);
+}
+
+// What the applications count with prometheus_client.
+std::vector<prometheus::MetricFamily> Admin::of_apps(std::uint64_t& dropped) const {
+  std::map<std::string, metrics::AppMetrics> all;
+  for (const auto& [name, app] : app_stores_) {
+    all[name] = metrics::aggregate(metrics::read_app_series(app.store, app.file));
+  }
+  const auto shown = metrics::exposable(std::move(all));
+  dropped = shown.dropped;
+  return metrics::to_prometheus(shown);
 }
 
 double Admin::gauge(std::string_view name) const {

@@ -19,6 +19,12 @@
 
 namespace saola::proxy {
 
+// What an app counts.
+struct AppStore {
+  UniqueFd file;  // of the store
+  metrics::MetricStore store;
+};
+
 // What AdminInit brought.
 struct AdminSetup {
   config::Config config;
@@ -28,7 +34,7 @@ struct AdminSetup {
   ipc::Scoreboard scoreboard;
   metrics::MetricStore metrics;
   std::vector<UniqueFd> sockets;
-  std::map<std::string, metrics::MetricStore> apps;
+  std::map<std::string, AppStore> apps;
 };
 Result<AdminSetup> make_admin_setup(const ipc::AdminInit& init, std::vector<UniqueFd> fds);
 
@@ -52,13 +58,14 @@ class Admin final : private AdminServer::Source {
   void handle(const ipc::ControlMessage& message, std::vector<UniqueFd> fds);
   void tell_supervisor(const ipc::ControlMessage& message);
   double gauge(std::string_view name) const;
+  std::vector<prometheus::MetricFamily> of_apps(std::uint64_t& dropped) const;
 
   EventLoop& loop_;
   ipc::ControlChannel& control_;
   LineWriter& error_log_;
   Logger log_;
   metrics::MetricStore store_;
-  std::map<std::string, metrics::MetricStore> app_stores_;
+  std::map<std::string, AppStore> app_stores_;
   const std::string bounds_;  // TimeBounds::text() of the latencies
   WorkerBoard board_;
   metrics::ProcessMetrics process_;
