@@ -16,6 +16,7 @@
 #include "backend/interpreter.h"
 #include "backend/stack_dump.h"
 #include "backend/worker_setup.h"
+#include "common/config/log_plan.h"
 
 namespace saola::backend {
 namespace {
@@ -27,8 +28,11 @@ constexpr std::size_t kLongestReason = 24 * 1024;
 // How long last words to the supervisor, the edge or the log may take.
 constexpr std::chrono::milliseconds kLastWords{2000};
 constexpr std::chrono::milliseconds kLogGrace{200};
+constexpr std::size_t kLogBytes = std::size_t{1} << 20;  // that may wait for the disk
 // What worker_abort gets of the few seconds until the supervisor kills.
 constexpr std::chrono::milliseconds kAbortHook{1000};
+// Stacks of requests that time out are not taken more often.
+constexpr std::chrono::milliseconds kStacksPause{1000};
 // How often slow requests are looked for: four times within slow_request, in these bounds.
 constexpr std::chrono::milliseconds kShortestLook{10};
 constexpr std::chrono::milliseconds kLongestLook{250};
@@ -83,14 +87,16 @@ Result<void> Worker::take_init(ipc::ControlChannel::Received received) {
     return fail("the supervisor's first message is not WorkerInit with its descriptors");
   }
   init_ = *init;
-  writer_.emplace(std::move(received.fds[4]));
+  writer_.emplace(LogFan::Threads::kOwn, kLogBytes, std::move(received.fds[4]));
   log_.emplace(*writer_, "worker " + init_.app + " " + std::to_string(init_.worker_id),
                LogLevel::kInfo);
+  log_->set_generation(init_.generation);
 
   auto config = read_worker_start(received.fds[0]);
   if (!config) return Unexpected{config.error()};
   config_ = *std::move(config);
   log_->set_level(config_.log.level);
+  writer_->plan(config::error_log_plan(config_.log), {}, false);
   const auto found = config_.apps.find(init_.app);
   if (found == config_.apps.end()) return fail("the configuration has no app " + init_.app);
   app_ = &found->second;
@@ -148,6 +154,7 @@ int Worker::run() {
     chore = {std::clamp(app_->slow_request / 4, kShortestLook, kLongestLook),
              [this] { look_for_slow_requests(); }};
   }
+  channel_->on_timeout_seen([this](const RunningRequest& request) { report_timeout(request); });
   ChannelHelper helper(*channel_, slot_,
                        {{control_.fd(), [this] { return on_control(); }},
                         {stop_signal_.get(), [this] { return on_stop_signal(); }}},
@@ -160,8 +167,9 @@ int Worker::run() {
 // --- with Python --------------------------------------------------------------------------------
 
 int Worker::run_python() {
-  const Logger log(*writer_, "app " + init_.app + " " + std::to_string(init_.worker_id),
-                   LogLevel::kDebug);
+  Logger log(*writer_, "app " + init_.app + " " + std::to_string(init_.worker_id),
+             LogLevel::kDebug);
+  log.set_generation(init_.generation);
   if (preloaded_ != nullptr) {
     preloaded_->app_log.redirect(log);
     begin_worker_app_metrics(*log_);
@@ -311,7 +319,7 @@ bool Worker::on_control() {
     if (std::holds_alternative<ipc::WorkerRewire>(*message)) rewire(std::move(received->fds));
     if (const auto* dump = std::get_if<ipc::DumpStacks>(&*message)) dump_stacks(*dump);
     if (std::holds_alternative<ipc::ReopenLogs>(*message) && !received->fds.empty()) {
-      writer_->replace_fd(std::move(received->fds[0]));
+      writer_->reopen(std::move(received->fds[0]));
     }
   }
 }
@@ -363,6 +371,19 @@ void Worker::look_for_slow_requests() {
   log_->write_block(LogLevel::kWarning,
                     stack_report(heading, slow, python_stacks(StackRisk::kNone)),
                     one ? slow.front().request_id : std::string());
+}
+
+// Before the request is told to end: its stack is where the time went. Under the channel's lock, in
+// whatever thread received the word; many that time out together share one look.
+void Worker::report_timeout(const RunningRequest& request) {
+  const auto now = std::chrono::steady_clock::now();
+  const bool look = now >= stacks_again_;
+  if (look) stacks_again_ = now + kStacksPause;
+  log_->write_block(LogLevel::kWarning,
+                    stack_report("time-out", {request},
+                                 look ? python_stacks(StackRisk::kNone)
+                                      : "no stacks: there were some less than a second ago"),
+                    request.request_id);
 }
 
 // No destructors: the main thread may be anywhere in Python.

@@ -3,7 +3,7 @@
 //
 //   main thread      Python and the host (wsgi/, asgi/)
 //   helper thread    heartbeat, control channel, stop signals (channel_helper.h); never in Python
-//   log thread       LineWriter
+//   log threads      LineWriter, one for each destination
 //
 // If the edge dies the application runs on and waits for the next one, which the supervisor brings
 // (WorkerRewire). How long to wait is the supervisor's to decide.
@@ -22,8 +22,8 @@
 #include "backend/preloaded_app.h"
 #include "backend/request_channel.h"
 #include "common/config/config.h"
-#include "common/core/line_writer.h"
 #include "common/core/log.h"
+#include "common/core/log_fan.h"
 #include "common/core/result.h"
 #include "common/core/unique_fd.h"
 #include "common/ipc/control_channel.h"
@@ -64,13 +64,14 @@ class Worker {
   [[noreturn]] void give_up();
   void dump_stacks(const ipc::DumpStacks& order);
   void look_for_slow_requests();
+  void report_timeout(const RunningRequest& request);
   [[noreturn]] void exit_now();
 
   ipc::ControlChannel control_;
   std::unique_ptr<PreloadedApp> preloaded_;
   std::mutex sending_;    // control_.send(): both threads do
   UniqueFd stop_signal_;  // eventfd: SIGTERM and its like came
-  std::optional<LineWriter> writer_;
+  std::optional<LogFan> writer_;
   std::optional<Logger> log_;
   ipc::WorkerInit init_;
   config::Config config_;
@@ -80,6 +81,8 @@ class Worker {
   std::unique_ptr<RequestChannel> channel_;
   UniqueFd metrics_file_;  // the app's MetricStore, until Python runs
   std::atomic<bool> serving_{false};
+  std::chrono::steady_clock::time_point
+      stacks_again_{};  // report_timeout()'s, by the channel's lock
   std::mutex hooks_mutex_;
   Hooks* hooks_ = nullptr;  // run_python()'s, while the helper may use it
 };

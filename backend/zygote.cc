@@ -17,9 +17,13 @@
 #include "backend/app_metrics.h"
 #include "backend/worker.h"
 #include "backend/worker_setup.h"
+#include "common/config/log_plan.h"
 
 namespace saola::backend {
 namespace {
+
+constexpr std::size_t kLogBytes = std::size_t{256} << 10;  // that may wait for a slow reader
+constexpr std::chrono::milliseconds kLogPause{100};        // then it is tried again
 
 constexpr int kExitFailed = 1;
 constexpr int kExitApplication = 3;
@@ -28,9 +32,9 @@ constexpr const char* kPreloadSource =
 #include "python/preload.inc"
     ;
 
-void wait_readable(int fd) {
+void wait_readable(int fd, std::chrono::milliseconds limit = std::chrono::milliseconds(-1)) {
   pollfd readable{fd, POLLIN, 0};
-  while (::poll(&readable, 1, -1) < 0 && errno == EINTR) {
+  while (::poll(&readable, 1, static_cast<int>(limit.count())) < 0 && errno == EINTR) {
   }
 }
 
@@ -62,7 +66,10 @@ void tell_no_worker(UniqueFd control, const std::string& reason) {
 }  // namespace
 
 Zygote::Zygote(UniqueFd control, std::span<char> title)
-    : control_(std::move(control)), title_(title), supervisor_(::getppid()), sink_(-1) {}
+    : control_(std::move(control)),
+      title_(title),
+      supervisor_(::getppid()),
+      sink_(LogFan::Threads::kNone, kLogBytes) {}
 
 // --- up to Ready --------------------------------------------------------------------------------
 
@@ -85,12 +92,12 @@ Result<void> Zygote::set_up() {
     return fail("the supervisor's first message is not ZygoteInit with its descriptors");
   }
   app_name_ = init->app;
-  log_file_ = std::move(received->fds[1]);
+  UniqueFd log_file = std::move(received->fds[1]);
   metrics_file_ = std::move(received->fds[2]);
-  sink_.redirect(log_file_.get());
   auto config = read_worker_start(received->fds[0]);
   if (!config) return Unexpected{config.error()};
   config_ = *std::move(config);
+  sink_.plan(config::error_log_plan(config_.log), std::move(log_file), false);
   const auto found = config_.apps.find(app_name_);
   if (found == config_.apps.end()) return fail("the configuration has no app " + app_name_);
   app_ = &found->second;
@@ -172,17 +179,20 @@ int Zygote::run() {
 
 int Zygote::serve() {
   for (;;) {
-    auto received = [this] {
+    const auto limit = sink_.waiting() ? kLogPause : std::chrono::milliseconds(-1);
+    {
       const GilRelease released;  // for threads that the import started
-      return wait_for_message();
-    }();
+      wait_readable(control_.fd(), limit);
+    }
+    sink_.flush();
+    auto received = control_.receive();
     if (!received || received->closed) return 0;
+    if (received->again) continue;
     const auto message = ipc::parse_control_message(received->text);
     if (!message) return kExitFailed;
     if (std::holds_alternative<ipc::Stop>(*message)) return 0;
     if (std::holds_alternative<ipc::ReopenLogs>(*message) && !received->fds.empty()) {
-      log_file_ = std::move(received->fds[0]);
-      sink_.redirect(log_file_.get());
+      sink_.reopen(std::move(received->fds[0]));
     }
     const auto* order = std::get_if<ipc::ZygoteFork>(&*message);
     if (order == nullptr || received->fds.size() != 1) continue;
@@ -207,6 +217,9 @@ std::optional<int> Zygote::fork_worker(const ipc::ZygoteFork& order, UniqueFd co
       end_unborn();
     }
     gone.reset();
+    // What waits there is the zygote's to write, and its files are the zygote's to hold.
+    sink_.forget();
+    preloaded_->app_log.redirect(Logger(forked_sink_, "app " + app_name_, LogLevel::kDebug));
     PyOS_AfterFork_Child();
     return become_worker(order, std::move(control), std::move(go));
   }
@@ -226,8 +239,6 @@ std::optional<int> Zygote::fork_worker(const ipc::ZygoteFork& order, UniqueFd co
 int Zygote::become_worker(const ipc::ZygoteFork& order, UniqueFd control, UniqueFd go) {
   is_worker_ = true;
   control_ = ipc::ControlChannel(UniqueFd());
-  sink_.redirect(STDERR_FILENO);  // until the worker has its own
-  log_file_.reset();
   char byte = 0;
   while (::read(go.get(), &byte, 1) < 0 && errno == EINTR) {
   }

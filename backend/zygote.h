@@ -18,6 +18,7 @@
 #pragma once
 
 #include <sys/types.h>
+#include <unistd.h>
 
 #include <memory>
 #include <optional>
@@ -28,6 +29,7 @@
 #include "backend/preloaded_app.h"
 #include "common/config/config.h"
 #include "common/core/log.h"
+#include "common/core/log_fan.h"
 #include "common/core/result.h"
 #include "common/core/unique_fd.h"
 #include "common/ipc/control_channel.h"
@@ -61,8 +63,8 @@ class Zygote {
   const std::span<char> title_;
   const pid_t supervisor_;
   UniqueFd metrics_file_;  // until the import
-  UniqueFd log_file_;
-  DirectSink sink_;
+  LogFan sink_;
+  DirectSink forked_sink_{STDERR_FILENO};  // of a forked worker until it has its own
   std::optional<Logger> log_;
   std::string app_name_;
   config::Config config_;

@@ -70,13 +70,16 @@ Result<std::vector<LogOp>> compile(std::string_view format) {
 
 struct AccessLogFormat::State {
   bool json = false;
+  Redaction redaction;
   std::vector<LogOp> ops;
   LogClock clock;
   std::string scratch;
 };
 
-Result<AccessLogFormat> AccessLogFormat::parse(std::string_view format) {
+Result<AccessLogFormat> AccessLogFormat::parse(std::string_view format,
+                                               const Redaction& redaction) {
   auto state = std::make_unique<State>();
+  state->redaction = redaction;
   if (format == "json") {
     state->json = true;
     return AccessLogFormat(std::move(state));
@@ -87,12 +90,13 @@ Result<AccessLogFormat> AccessLogFormat::parse(std::string_view format) {
   auto ops = compile(format == "combined" ? kCombined : format);
   if (!ops) return fail(ops.error().message);
   state->ops = std::move(*ops);
+  for (LogOp& op : state->ops) op.hidden = is_hidden(op, redaction);
   return AccessLogFormat(std::move(state));
 }
 
 void AccessLogFormat::append(std::string& out, const AccessRecord& record) const {
   if (state_->json) {
-    append_json_record(out, record, state_->clock);
+    append_json_record(out, record, state_->redaction, state_->clock);
     out.push_back('\n');
     return;
   }
@@ -106,8 +110,8 @@ bool AccessLogFormat::uses_response_fields() const {
                      [](const LogOp& op) { return op.atom == Atom::kResponseHeader; });
 }
 
-LineWriter::DropNote AccessLogFormat::drop_note() const {
-  return state_->json ? json_drop_note : LineWriter::plain_drop_note;
+DropNote AccessLogFormat::drop_note() const {
+  return state_->json ? json_drop_note : plain_drop_note;
 }
 
 std::vector<std::string_view> AccessLogFormat::atoms() { return atom_names(); }

@@ -8,7 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "common/core/line_writer.h"
+#include "common/core/log_writer.h"
+#include "common/core/redaction.h"
 #include "common/core/result.h"
 #include "common/ipc/messages.h"
 
@@ -39,6 +40,7 @@ struct AccessRecord {
   std::uint32_t generation = 0;
   int retries = 0;
   std::string_view tls_version;  // empty: plain
+  std::string_view upstream;     // "complete", "begun" or "silent"; empty: no worker had it
   std::string_view outcome;  // "ok", "client_gone", "refused", "queue_timeout", "app_broken", ...
   const std::vector<ipc::Field>* request_fields = nullptr;
   const std::vector<ipc::Field>* response_fields = nullptr;
@@ -48,8 +50,9 @@ struct AccessRecord {
 class AccessLogFormat {
  public:
   // "combined", "json", or a string with gunicorn's atoms (%(h)s, %({user-agent}i)s, %(L)s, ...)
-  // plus ours, documented in docs/access_log.md. An unknown atom is an error that names it.
-  static Result<AccessLogFormat> parse(std::string_view format);
+  // plus ours, documented in docs/logging.md. An unknown atom is an error that names it.
+  // What `redaction` hides, no atom shows: "[redacted]" stands there.
+  static Result<AccessLogFormat> parse(std::string_view format, const Redaction& redaction = {});
   AccessLogFormat(AccessLogFormat&&) noexcept;
   AccessLogFormat& operator=(AccessLogFormat&&) noexcept;
   ~AccessLogFormat();
@@ -61,8 +64,8 @@ class AccessLogFormat {
   // \xHH, in JSON as JSON does it. No allocation once `out` and the scratch space have their size.
   void append(std::string& out, const AccessRecord& record) const;
 
-  // How the log's LineWriter reports dropped lines in this format.
-  LineWriter::DropNote drop_note() const;
+  // How the log's writer reports dropped lines in this format.
+  DropNote drop_note() const;
 
   // Every atom that parse() knows, as it is written between "%(" and ")s".
   static std::vector<std::string_view> atoms();

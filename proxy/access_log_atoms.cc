@@ -14,7 +14,7 @@ struct AtomName {
   Atom atom;
 };
 
-// The first group is gunicorn's, with gunicorn's meaning. docs/access_log.md lists all.
+// The first group is gunicorn's, with gunicorn's meaning. docs/logging.md lists all.
 constexpr AtomName kAtoms[] = {
     {"h", Atom::kClientHost},
     {"l", Atom::kIdent},
@@ -42,6 +42,7 @@ constexpr AtomName kAtoms[] = {
     {"worker", Atom::kWorker},
     {"generation", Atom::kGeneration},
     {"retries", Atom::kRetries},
+    {"upstream", Atom::kUpstream},
     {"outcome", Atom::kOutcome},
     {"tls", Atom::kTlsVersion},
     {"scheme", Atom::kScheme},
@@ -70,6 +71,7 @@ std::string lower_case(std::string_view text) {
 }
 
 LogOp header_op(Atom atom, std::string name) {
+  if (atom == Atom::kRequestHeader && name == "referer") return {Atom::kReferer};
   const std::uint8_t id = ipc::header_name_id(name);
   return {atom, std::move(name), id};
 }
@@ -79,9 +81,10 @@ LogOp variable_op(std::string name) {
     if (known.name == name) return {known.atom};
   }
   if (name == "content_type" || name == "content_length" || name.starts_with("http_")) {
-    if (name.starts_with("http_")) name.erase(0, 5);
+    const bool joined = name.starts_with("http_");
+    if (joined) name.erase(0, 5);
     std::replace(name.begin(), name.end(), '_', '-');
-    return header_op(Atom::kRequestHeader, std::move(name));
+    return header_op(joined ? Atom::kVariable : Atom::kRequestHeader, std::move(name));
   }
   return {Atom::kLiteral, "-"};  // the worker's matter, as a variable that gunicorn does not find
 }
@@ -175,14 +178,28 @@ void append_user(std::string& out, const AccessRecord& record, std::string& scra
   append_text(out, user);
 }
 
-void append_request_line(std::string& out, const AccessRecord& record) {
+// A URL without its query, if that is hidden.
+void append_url(std::string& out, std::string_view url, bool hidden, std::string& scratch) {
+  if (!hidden) return append_text(out, url);
+  scratch.clear();
+  append_without_query(scratch, url);
+  append_text(out, scratch);
+}
+
+// What is there, or that something is.
+void append_secret(std::string& out, std::string_view text, bool hidden) {
+  append_text(out, hidden && !text.empty() ? kRedacted : text);
+}
+
+void append_request_line(std::string& out, const AccessRecord& record, bool hidden,
+                         std::string& scratch) {
   if (record.method.empty()) {
     out.push_back('-');
     return;
   }
   append_escaped(out, record.method);
   out.push_back(' ');
-  append_escaped(out, record.target);
+  append_url(out, record.target, hidden, scratch);
   out.push_back(' ');
   out += protocol_name(record.version);
 }
@@ -197,6 +214,22 @@ void append_worker(std::string& out, const AccessRecord& record, Atom atom) {
   } else {
     append_number(out, atom == Atom::kWorker ? record.worker_id : record.generation);
   }
+}
+
+// HTTP_... of the environ: a header that came several times is joined there.
+void append_variable(std::string& out, const LogOp& op, const AccessRecord& record) {
+  const std::size_t before = out.size();
+  if (record.request_fields == nullptr) return out.push_back('-');
+  for (const ipc::Field& field : *record.request_fields) {
+    const bool known = op.name_id != 0 && field.name_id != 0;
+    if (known ? field.name_id != op.name_id : field.name != op.text) continue;
+    if (out.size() != before) out.push_back(',');
+    append_escaped(out, field.value);
+  }
+  if (out.size() == before) return out.push_back('-');
+  if (!op.hidden) return;
+  out.resize(before);
+  out += kRedacted;
 }
 
 void append_two_digits(std::string& out, int number) {
@@ -233,6 +266,22 @@ std::vector<std::string_view> atom_names() {
   for (const AtomName& known : kAtoms) names.push_back(known.name);
   names.insert(names.end(), {"{header}i", "{header}o", "{variable}e"});
   return names;
+}
+
+bool is_hidden(const LogOp& op, const Redaction& redaction) {
+  switch (op.atom) {
+    case Atom::kRequestLine:
+    case Atom::kTarget:
+    case Atom::kQuery:
+    case Atom::kReferer:
+      return redaction.query;
+    case Atom::kRequestHeader:
+    case Atom::kResponseHeader:
+    case Atom::kVariable:
+      return is_hidden_field(op.text, redaction);
+    default:
+      return false;
+  }
 }
 
 std::string_view LogClock::common(Time time) {
@@ -325,7 +374,7 @@ void append_atom(std::string& out, const LogOp& op, const AccessRecord& record, 
     case Atom::kIsoTime:
       return clock.append_iso(out, record.finished);
     case Atom::kRequestLine:
-      return append_request_line(out, record);
+      return append_request_line(out, record, op.hidden, scratch);
     case Atom::kStatus:
       if (record.status == 0) return out.push_back('-');
       return append_number(out, static_cast<std::uint64_t>(record.status));
@@ -335,14 +384,16 @@ void append_atom(std::string& out, const LogOp& op, const AccessRecord& record, 
       percent_decode(record.raw_path, scratch);
       return append_text(out, scratch);
     case Atom::kQuery:
-      return append_escaped(out, record.query);  // an empty one is not a missing one
+      // An empty one is not a missing one.
+      return append_escaped(out, op.hidden && !record.query.empty() ? kRedacted : record.query);
     case Atom::kProtocol:
       out += protocol_name(record.version);
       return;
     case Atom::kBytes:
       return append_number(out, record.response_bytes);
     case Atom::kReferer:
-      return append_text(out, last_field(record.request_fields, ipc::field::kReferer, "referer"));
+      return append_url(out, last_field(record.request_fields, ipc::field::kReferer, "referer"),
+                        op.hidden, scratch);
     case Atom::kUserAgent:
       return append_text(out,
                          last_field(record.request_fields, ipc::field::kUserAgent, "user-agent"));
@@ -359,13 +410,15 @@ void append_atom(std::string& out, const LogOp& op, const AccessRecord& record, 
     case Atom::kGeneration:
       return append_worker(out, record, op.atom);
     case Atom::kRequestHeader:
-      return append_text(out, field(record.request_fields));
+      return append_secret(out, field(record.request_fields), op.hidden);
     case Atom::kResponseHeader:
-      return append_text(out, field(record.response_fields));
+      return append_secret(out, field(record.response_fields), op.hidden);
+    case Atom::kVariable:
+      return append_variable(out, op, record);
     case Atom::kClientPort:
       return append_number(out, record.client_port);
     case Atom::kTarget:
-      return append_text(out, record.target);
+      return append_url(out, record.target, op.hidden, scratch);
     case Atom::kScheme:
       out += record.scheme == ipc::Scheme::kHttps ? "https" : "http";
       return;
@@ -385,6 +438,8 @@ void append_atom(std::string& out, const LogOp& op, const AccessRecord& record, 
       return append_number(out, static_cast<std::uint64_t>(std::max(record.retries, 0)));
     case Atom::kTlsVersion:
       return append_text(out, record.tls_version);
+    case Atom::kUpstream:
+      return append_text(out, record.upstream);
     case Atom::kOutcome:
       return append_text(out, record.outcome);
   }

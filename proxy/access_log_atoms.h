@@ -35,6 +35,7 @@ enum class Atom : std::uint8_t {
   kPid,
   kRequestHeader,
   kResponseHeader,
+  kVariable,
   kClientPort,
   kTarget,
   kScheme,
@@ -48,6 +49,7 @@ enum class Atom : std::uint8_t {
   kGeneration,
   kRetries,
   kTlsVersion,
+  kUpstream,
   kOutcome,
   kIsoTime,
 };
@@ -57,7 +59,10 @@ struct LogOp {
   Atom atom = Atom::kLiteral;
   std::string text = {};     // the literal, or a header's name in lower case
   std::uint8_t name_id = 0;  // of that header
+  bool hidden = false;       // what it says, or its query, is not shown
 };
+
+bool is_hidden(const LogOp& op, const Redaction& redaction);
 
 // `name` is what stands between "%(" and ")s". Nothing if it is unknown.
 std::optional<LogOp> find_atom(std::string_view name);

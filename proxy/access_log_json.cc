@@ -3,22 +3,10 @@
 #include <array>
 #include <charconv>
 
-#include "common/core/utf8.h"
+#include "common/core/json_text.h"
 
 namespace saola::proxy {
 namespace {
-
-constexpr char kHexDigits[] = "0123456789abcdef";
-
-void append_unicode_escape(std::string& out, unsigned code) {
-  const char escape[] = {'\\',
-                         'u',
-                         kHexDigits[code >> 12 & 15],
-                         kHexDigits[code >> 8 & 15],
-                         kHexDigits[code >> 4 & 15],
-                         kHexDigits[code & 15]};
-  out.append(escape, sizeof escape);
-}
 
 // `,"name":` with a comma unless it is the first key.
 class ObjectWriter {
@@ -42,6 +30,13 @@ class ObjectWriter {
       append_json_string(out_, value);
     }
   }
+  void url(std::string_view name, std::string_view value, bool without_query) {
+    if (!without_query) return text(name, value);
+    thread_local std::string shown;
+    shown.clear();
+    append_without_query(shown, value);
+    text(name, shown);
+  }
   void number(std::string_view name, std::uint64_t value) {
     key(name);
     std::array<char, 20> digits;
@@ -63,38 +58,8 @@ class ObjectWriter {
 
 }  // namespace
 
-void append_json_string(std::string& out, std::string_view text) {
-  out.push_back('"');
-  std::size_t start = 0;
-  std::size_t at = 0;
-  while (at < text.size()) {
-    const auto byte = static_cast<unsigned char>(text[at]);
-    if (byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\') {
-      ++at;
-      continue;
-    }
-    const std::size_t length = byte < 0x80 ? 0 : utf8_sequence_length(text.substr(at));
-    const bool c1 = length > 0 && is_c1_control(text.substr(at));
-    if (length > 0 && !c1) {
-      at += length;
-      continue;
-    }
-    out.append(text, start, at - start);
-    if (byte == '"' || byte == '\\') {
-      out.push_back('\\');
-      out.push_back(static_cast<char>(byte));
-    } else if (c1) {
-      append_unicode_escape(out, static_cast<unsigned char>(text[++at]));
-    } else {
-      append_unicode_escape(out, byte < 0x80 ? byte : 0xfffdU);
-    }
-    start = ++at;
-  }
-  out.append(text, start);
-  out.push_back('"');
-}
-
-void append_json_record(std::string& out, const AccessRecord& record, LogClock& clock) {
+void append_json_record(std::string& out, const AccessRecord& record, const Redaction& redaction,
+                        LogClock& clock) {
   ObjectWriter object(out);
   std::string& time = object.key("time");
   time.push_back('"');
@@ -105,7 +70,7 @@ void append_json_record(std::string& out, const AccessRecord& record, LogClock& 
   object.text("method", record.method);
   object.text("scheme", record.scheme == ipc::Scheme::kHttps ? "https" : "http");
   object.text("host", record.authority);
-  object.text("target", record.target);
+  object.url("target", record.target, redaction.query);
   object.text("protocol", protocol_name(record.version));
   object.number_or_null("status", static_cast<std::uint64_t>(record.status), record.status != 0);
   object.number("request_bytes", record.request_bytes);
@@ -120,9 +85,11 @@ void append_json_record(std::string& out, const AccessRecord& record, LogClock& 
   object.number_or_null("worker_pid", record.worker_pid, had_worker);
   object.number_or_null("generation", record.generation, had_worker);
   object.number("retries", static_cast<std::uint64_t>(record.retries < 0 ? 0 : record.retries));
+  object.text("upstream", record.upstream);
   object.text("outcome", record.outcome);
   object.text("tls", record.tls_version);
-  object.text("referer", last_field(record.request_fields, ipc::field::kReferer, "referer"));
+  object.url("referer", last_field(record.request_fields, ipc::field::kReferer, "referer"),
+             redaction.query);
   object.text("user_agent",
               last_field(record.request_fields, ipc::field::kUserAgent, "user-agent"));
   object.finish();

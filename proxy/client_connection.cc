@@ -325,10 +325,20 @@ void ClientConnection::send_head(const ipc::ResponseHeadView& head, bool) {
   keep_alive_ = written.keep_alive;
   length_left_ = framing_ == http1::Framing::kLength ? written.content_length : -1;
   if (services_.access_format != nullptr && services_.access_format->uses_response_fields()) {
-    response_fields_.clear();
-    for (const auto& field : head.fields) response_fields_.emplace_back(field.name, field.value);
+    response_field_count_ = 0;
+    for (const auto& field : head.fields) keep_response_field(field.name, field.value);
+    if (head.content_length >= 0) {  // travels beside the fields
+      keep_response_field("content-length", std::to_string(head.content_length));
+    }
   }
   mark_dirty();
+}
+
+void ClientConnection::keep_response_field(std::string_view name, std::string_view value) {
+  if (response_field_count_ == response_fields_.size()) response_fields_.emplace_back();
+  auto& kept = response_fields_[response_field_count_++];
+  kept.first = name;
+  kept.second = value;
 }
 
 void ClientConnection::send_interim(const ipc::ResponseHeadView& head) {

@@ -99,6 +99,7 @@ class ClientConnection final : public Deletable, public Downstream {
   void refuse_body(int status, std::string_view outcome);
   void account();
   void log_access();
+  void keep_response_field(std::string_view name, std::string_view value);
 
   // Writing.
   void mark_dirty();
@@ -130,7 +131,9 @@ class ClientConnection final : public Deletable, public Downstream {
   http1::RequestParser parser_;
   http1::BodyDecoder decoder_;
   std::unique_ptr<Exchange> exchange_;
-  std::vector<std::pair<std::string, std::string>> response_fields_;  // if the log asks for them
+  // If the log asks for them; the first so many are of this answer, the rest keep their memory.
+  std::vector<std::pair<std::string, std::string>> response_fields_;
+  std::size_t response_field_count_ = 0;
   std::string input_;                                                 // read and not yet consumed
   std::string out_;                                                   // of this turn
   Clock::time_point read_deadline_ = Clock::time_point::max();

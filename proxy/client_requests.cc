@@ -31,6 +31,8 @@ void ClientConnection::begin_exchange() {
   answered_ = broken_off_ = accounted_ = false;
   framing_ = http1::Framing::kNone;
   decoder_ = http1::BodyDecoder();
+  body_received_ = 0;
+  response_field_count_ = 0;
 
   const auto& limits = services_.config.limits;
   keep_alive_ = exchange.head.keep_alive &&
@@ -109,6 +111,7 @@ bool ClientConnection::answer_directly(Exchange& exchange, std::string_view host
 
 void ClientConnection::route(Exchange& exchange, std::string_view host) {
   const RouteMatch match = services_.router.match(host, exchange.path);
+  if (match.route != nullptr) exchange.in_access_log = match.route->access_log;
   if (match.route != nullptr && !match.route->redirect.empty()) {
     std::string uri(exchange.head.raw_path);
     if (!exchange.head.query.empty()) uri.append("?").append(exchange.head.query);
@@ -141,7 +144,6 @@ void ClientConnection::begin_body(Exchange& exchange, std::uint64_t limit) {
     decoder_.start_chunked(limits);
   }
   body_started_ = services_.loop.now();
-  body_received_ = 0;
   set_read_deadline(services_.config.limits.body_timeout);
   // RFC 9110 section 10.1.1: HTTP/1.0 clients do not know it.
   if (exchange.head.expect_continue && exchange.head.version == ipc::HttpVersion::k11) {
@@ -164,6 +166,8 @@ void ClientConnection::refuse_head(const http1::HttpError& error) {
       exchange_->request_id);
   decoder_ = http1::BodyDecoder();
   answered_ = broken_off_ = accounted_ = false;
+  body_received_ = 0;
+  response_field_count_ = 0;
   keep_alive_ = false;
   exchange_->refuse(error.status, "refused");
   account();
@@ -214,6 +218,9 @@ void ClientConnection::account() {
 
 void ClientConnection::log_access() {
   const Exchange& exchange = *exchange_;
+  if (!exchange.in_access_log) return;
+  const bool failed = exchange.status() == 0 || exchange.status() >= 500;
+  if (!failed && !services_.access_sample.takes_next()) return;
   using std::chrono::duration_cast;
   using std::chrono::microseconds;
   const auto now = services_.loop.now();
@@ -247,15 +254,17 @@ void ClientConnection::log_access() {
   record.generation = exchange.worker_facts().generation;
   record.retries = exchange.retries();
   record.tls_version = stream_->tls_version();
+  record.upstream = exchange.upstream_state();
   record.outcome = exchange.outcome();
   record.request_fields = &exchange.head.fields;
-  std::vector<ipc::Field> response_fields;
-  for (const auto& [name, value] : response_fields_) {
+  auto& response_fields = services_.fields;
+  response_fields.clear();
+  for (std::size_t i = 0; i < response_field_count_; ++i) {
+    const auto& [name, value] = response_fields_[i];
     response_fields.push_back({ipc::header_name_id(name), name, value});
   }
   record.response_fields = &response_fields;
   services_.access_format->append(services_.access_lines, record);
-  response_fields_.clear();
 }
 
 }  // namespace saola::proxy

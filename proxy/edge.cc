@@ -29,7 +29,7 @@ Overloaded(F...) -> Overloaded<F...>;
 
 }  // namespace
 
-Edge::Edge(EventLoop& loop, ipc::ControlChannel& control, LineWriter& error_log,
+Edge::Edge(EventLoop& loop, ipc::ControlChannel& control, LogFan& error_log,
            std::unique_ptr<EdgeSetup> setup)
     : loop_(loop),
       control_(control),
@@ -57,6 +57,7 @@ Edge::Edge(EventLoop& loop, ipc::ControlChannel& control, LineWriter& error_log,
                            metrics::TimeBounds(config::latency_bounds(setup->config.admin))),
                        .access_writer = nullptr,
                        .access_format = nullptr,
+                       .access_sample = {},
                        .router = {},
                        .file_pool = FilePool(loop_, kFileThreads, kFileJobs),
                        .spool_space = SpoolSpace({}, 0),
@@ -331,9 +332,9 @@ void Edge::add_worker(const ipc::WorkerAdd& worker, std::vector<UniqueFd> fds) {
 }
 
 void Edge::reopen_logs(const ipc::ReopenLogs& message, std::vector<UniqueFd> fds) {
-  if (!fds.empty()) error_log_.replace_fd(std::move(fds[0]));
+  if (!fds.empty()) error_log_.reopen(std::move(fds[0]));
   if (message.has_access_log && fds.size() > 1 && access_writer_) {
-    access_writer_->replace_fd(std::move(fds[1]));
+    access_writer_->reopen(std::move(fds[1]));
   }
 }
 

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "common/core/log_fan.h"
 #include "common/event/timer.h"
 #include "common/ipc/control_channel.h"
 #include "common/ipc/control_message.h"
@@ -27,7 +28,7 @@ namespace saola::proxy {
 class Edge final : public ClientConnection::Owner {
  public:
   // `setup` without its error log, which `error_log` writes.
-  Edge(EventLoop& loop, ipc::ControlChannel& control, LineWriter& error_log,
+  Edge(EventLoop& loop, ipc::ControlChannel& control, LogFan& error_log,
        std::unique_ptr<EdgeSetup> setup);
   ~Edge() override;
 
@@ -72,8 +73,8 @@ class Edge final : public ClientConnection::Owner {
 
   EventLoop& loop_;
   ipc::ControlChannel& control_;
-  LineWriter& error_log_;
-  std::unique_ptr<LineWriter> access_writer_;
+  LogFan& error_log_;
+  std::unique_ptr<LogFan> access_writer_;
   std::unique_ptr<EdgeServices> services_;
   std::map<std::string, std::unique_ptr<Upstream>, std::less<>> upstreams_;
   std::vector<std::unique_ptr<Listener>> listeners_;

@@ -11,6 +11,8 @@
 namespace saola::proxy {
 namespace {
 
+constexpr std::size_t kErrorLogBytes = 1U << 20;  // that may wait for the disk
+
 // The first message, with everything it brings.
 Result<std::unique_ptr<EdgeSetup>> receive_start(ipc::ControlChannel& control) {
   for (;;) {
@@ -24,7 +26,9 @@ Result<std::unique_ptr<EdgeSetup>> receive_start(ipc::ControlChannel& control) {
     if (!message) return Unexpected{message.error()};
     const auto* init = std::get_if<ipc::EdgeInit>(&*message);
     if (init == nullptr) return fail("the supervisor's first message is no EdgeInit");
-    return make_edge_setup(std::move(received->fds), init->has_access_log, init->listeners);
+    auto setup = make_edge_setup(std::move(received->fds), init->has_access_log, init->listeners);
+    if (setup) (*setup)->generation = init->generation;
+    return setup;
   }
 }
 
@@ -45,7 +49,7 @@ int run_edge(int control_fd) {
     if (!told) std::fprintf(stderr, "saola: edge: %s\n", setup.error().message.c_str());
     return 4;
   }
-  LineWriter error_log(std::move((*setup)->error_log));
+  LogFan error_log(LogFan::Threads::kOwn, kErrorLogBytes, std::move((*setup)->error_log));
   EventLoop loop;
   Edge edge(loop, control, error_log, *std::move(setup));
   edge.start();

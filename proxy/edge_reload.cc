@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/config/latency_buckets.h"
+#include "common/config/log_plan.h"
 #include "common/config/paths.h"
 #include "proxy/edge.h"
 
@@ -46,11 +47,12 @@ void Edge::put_in_place(std::unique_ptr<EdgeSetup> setup) {
   services.router = Router(services.config);
   services.metrics->use(metrics::TimeBounds(config::latency_bounds(services.config.admin)));
   services.log.set_level(services.config.log.level);
+  services.log.set_generation(setup->generation);
   services.spool_space.configure(
       config::resolve_path(services.config, services.config.server.spool_dir),
       services.config.limits.spool_total);
   for (const std::string& warning : setup->warnings) services.log.warning("{}", warning);
-  if (setup->error_log) error_log_.replace_fd(std::move(setup->error_log));
+  error_log_.plan(config::error_log_plan(services.config.log), std::move(setup->error_log), false);
   replace_access_log(*setup);
   max_connections_ = connection_limit();
   for (const auto& [name, app] : services.config.apps) upstream(name, app);
@@ -63,13 +65,16 @@ void Edge::replace_access_log(EdgeSetup& setup) {
   if (!services.access_lines.empty()) access_writer_->write_line(services.access_lines);
   services.access_lines.clear();
   services.access_format = std::move(setup.access_format);
+  services.access_sample.set_share(services.config.log.access_sample_ppm);
   if (!setup.access_log) {
     access_writer_.reset();
-  } else if (access_writer_) {
-    access_writer_->replace_fd(std::move(setup.access_log));
   } else {
-    access_writer_ = std::make_unique<LineWriter>(std::move(setup.access_log), kAccessLogBytes,
-                                                  services.access_format->drop_note());
+    if (!access_writer_) {
+      access_writer_ = std::make_unique<LogFan>(LogFan::Threads::kOwn, kAccessLogBytes);
+    }
+    access_writer_->plan(
+        config::access_log_plan(services.config.log, services.access_format->drop_note()),
+        std::move(setup.access_log), false);
   }
   services.access_writer = access_writer_.get();
 }

@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "common/config/config.h"
-#include "common/core/line_writer.h"
 #include "common/core/log.h"
 #include "common/event/event_loop.h"
 #include "proxy/access_log.h"
+#include "proxy/access_sample.h"
 #include "proxy/date_cache.h"
 #include "proxy/edge_metrics.h"
 #include "proxy/file_pool.h"
@@ -28,8 +28,9 @@ struct EdgeServices {
   config::Config config;  // replaced by a reload: keep no reference into it
   Logger log;
   std::unique_ptr<EdgeMetrics> metrics;  // never null
-  LineWriter* access_writer;             // null: access log off
+  LogSink* access_writer;                // null: access log off
   std::unique_ptr<AccessLogFormat> access_format;
+  AccessSample access_sample;
   Router router;  // of `config`
   FilePool file_pool;
   SpoolSpace spool_space;

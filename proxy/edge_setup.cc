@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/config/config_loader.h"
+#include "common/config/log_plan.h"
 #include "common/ipc/control_message.h"
 
 namespace saola::proxy {
@@ -50,7 +51,8 @@ Result<std::unique_ptr<EdgeSetup>> make_edge_setup(std::vector<UniqueFd> fds, bo
   setup->error_log = std::move(fds[3]);
   if (has_access_log) {
     setup->access_log = std::move(fds[4]);
-    auto format = AccessLogFormat::parse(setup->config.log.access_format);
+    auto format = AccessLogFormat::parse(setup->config.log.access_format,
+                                         config::redaction(setup->config.log));
     if (!format) return Unexpected{format.error()};
     setup->access_format = std::make_unique<AccessLogFormat>(*std::move(format));
   }

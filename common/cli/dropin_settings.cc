@@ -11,6 +11,8 @@
 #include "common/cli/commands.h"
 #include "common/cli/python_text.h"
 #include "common/config/shown_text.h"
+#include "common/core/log_outlet.h"
+#include "common/core/record_style.h"
 
 namespace saola::cli {
 namespace {
@@ -215,7 +217,51 @@ void apply_limits(DropinSettings& settings, config::Config& config) {
   }
 }
 
+namespace {
+
+constexpr std::size_t kLongestPrefix = 32;  // RFC 5424 has 48 for the whole name
+
+// gunicorn's "udp://host:port", "unix://path#dgram" in our notation.
+void apply_syslog_address(DropinSettings& settings, config::Log& log) {
+  const std::string given = settings.text("syslog_addr").value_or("udp://localhost:514");
+  log.syslog = given;
+  if (const std::size_t slashes = log.syslog.find("://"); slashes != std::string::npos) {
+    log.syslog.erase(slashes + 1, 2);
+  }
+  if (const std::size_t type = log.syslog.find('#'); type != std::string::npos) {
+    log.syslog.erase(type);  // the socket itself says which type it is
+  }
+  if (LogAddress address; parse_syslog_address(log.syslog, address)) return;
+  settings.refuse("syslog_addr",
+                  fmt::format("must be unix://PATH, udp://HOST:PORT or tcp://HOST:PORT, not {}",
+                              config::shown(given)));
+}
+
+void apply_syslog(DropinSettings& settings, config::Config& config) {
+  config::Log& log = config.log;
+  if (!settings.has("syslog")) return;
+  apply_syslog_address(settings, log);
+  if (settings.has("disable_redirect_access_to_syslog")) log.syslog_logs = {"error"};
+  log.syslog_facility = lowered(settings.text("syslog_facility").value_or("user"));
+  if (!syslog_facility(log.syslog_facility)) {
+    settings.refuse("syslog_facility",
+                    fmt::format("{} is no facility", config::shown(log.syslog_facility)));
+  }
+  // gunicorn's own name for it: the application's, unless a prefix is given.
+  std::string prefix = settings.text("syslog_prefix").value_or("");
+  if (prefix.empty()) prefix = settings.text("proc_name").value_or("");
+  if (prefix.empty()) prefix = config.apps["app"].target;
+  prefix.resize(std::min(prefix.size(), kLongestPrefix));
+  for (char& c : prefix) {
+    if (c == ':' || c <= ' ' || c > '~') c = '.';
+  }
+  log.syslog_tag = fmt::format("gunicorn.{}.{{log}}", prefix);
+}
+
+}  // namespace
+
 void apply_logs(DropinSettings& settings, config::Config& config) {
+  apply_syslog(settings, config);
   apply_text(settings, "access_log_format", config.log.access_format);
   apply_text(settings, "accesslog", config.log.access);
   apply_text(settings, "errorlog", config.log.error);

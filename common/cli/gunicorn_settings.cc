@@ -16,7 +16,6 @@ constexpr std::string_view kHook = "a Python hook: see hooks.md";
 constexpr std::string_view kStrict =
     "Saola reads HTTP strictly; such requests are refused with 400";
 constexpr std::string_view kNoHttp2 = "HTTP/2 is not available in this version";
-constexpr std::string_view kNoSyslog = "logs do not go to syslog in this version";
 constexpr std::string_view kNoStatsd = "metrics are not sent to statsd in this version";
 constexpr std::string_view kNoDirty = "there are no dirty workers";
 constexpr std::string_view kNoPythonLogging =
@@ -99,8 +98,8 @@ constexpr auto kSettings = std::to_array<Setting>({
      "sockets always; default $FORWARDED_ALLOW_IPS, else 127.0.0.1,::1"},
     {"accesslog", "--access-logfile", A::kText, S::kSame,
      "path, or - for standard output; default none"},
-    {"disable_redirect_access_to_syslog", "--disable-redirect-access-to-syslog", A::kNone,
-     S::kIgnored, kNoSyslog},
+    {"disable_redirect_access_to_syslog", "--disable-redirect-access-to-syslog", A::kNone, S::kSame,
+     "with --log-syslog: the error log alone goes there"},
     {"access_log_format", "--access-logformat", A::kText, S::kSame,
      "gunicorn's atoms; default gunicorn's, under every worker class"},
     {"errorlog", "--error-logfile --log-file", A::kText, S::kSame, "path, or - for standard error"},
@@ -112,10 +111,13 @@ constexpr auto kSettings = std::to_array<Setting>({
     {"logconfig", "--log-config", A::kText, S::kIgnored, kNoPythonLogging},
     {"logconfig_dict", "", A::kFileOnly, S::kFileOnly, kNoPythonLogging},
     {"logconfig_json", "--log-config-json", A::kText, S::kIgnored, kNoPythonLogging},
-    {"syslog_addr", "--log-syslog-to", A::kText, S::kIgnored, kNoSyslog},
-    {"syslog", "--log-syslog", A::kNone, S::kIgnored, kNoSyslog},
-    {"syslog_prefix", "--log-syslog-prefix", A::kText, S::kIgnored, kNoSyslog},
-    {"syslog_facility", "--log-syslog-facility", A::kText, S::kIgnored, kNoSyslog},
+    {"syslog_addr", "--log-syslog-to", A::kText, S::kSame,
+     "unix://PATH, udp://HOST:PORT or tcp://HOST:PORT; default udp://localhost:514"},
+    {"syslog", "--log-syslog", A::kNone, S::kMapped,
+     "both logs, beside their files; messages follow RFC 5424"},
+    {"syslog_prefix", "--log-syslog-prefix", A::kText, S::kSame,
+     "the name is gunicorn.PREFIX.error or gunicorn.PREFIX.access"},
+    {"syslog_facility", "--log-syslog-facility", A::kText, S::kSame, "default user"},
     {"enable_stdio_inheritance", "-R --enable-stdio-inheritance", A::kNone, S::kSame,
      "with --daemon: standard output and error stay if they are no terminals"},
     {"statsd_host", "--statsd-host", A::kText, S::kIgnored, kNoStatsd},

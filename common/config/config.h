@@ -117,6 +117,7 @@ struct Route {
   bool strip_prefix = false;                     // the prefix becomes SCRIPT_NAME / root_path
   std::optional<Milliseconds> request_timeout;   // overrides the app's
   std::optional<Milliseconds> request_max_time;  // overrides the app's
+  bool access_log = true;                        // false: its requests have no line there
   bool operator==(const Route&) const = default;
 };
 
@@ -146,11 +147,23 @@ struct Limits {
   bool operator==(const Limits&) const = default;
 };
 
+enum class ErrorFormat { kText, kJson };
+
 struct Log {
   LogLevel level = LogLevel::kInfo;
-  std::string error = "-";                 // path or "-" (standard error)
-  std::string access;                      // path, "-" (standard output), or empty: off
-  std::string access_format = "combined";  // combined, json, or gunicorn's atoms: %(h)s ...
+  std::string error = "-";  // path, "-" (standard error), or empty: no file (syslog, journald)
+  ErrorFormat error_format = ErrorFormat::kText;  // of the file
+  std::string access;                             // path, "-" (standard output), or empty: no file
+  std::string access_format = "combined";         // combined, json, or gunicorn's atoms: %(h)s ...
+  std::uint32_t access_sample_ppm = 1'000'000;    // of the requests below 500 in the access log
+  std::vector<std::string> redact;                // "authorization", "cookies", "query"
+  // Beside the files. The lists say which logs go there: "error", "access".
+  std::string syslog;  // address (log_plan.h); empty: off
+  std::vector<std::string> syslog_logs{"error", "access"};
+  std::string syslog_facility = "daemon";
+  std::string syslog_tag = "saola";  // {log} is replaced
+  std::string journald;              // path of its socket; empty: off
+  std::vector<std::string> journald_logs{"error", "access"};
   bool operator==(const Log&) const = default;
 };
 

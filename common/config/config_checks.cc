@@ -177,8 +177,17 @@ void check_rest(const Config& config, Problems& out) {
   if (config.server.spool_dir.empty()) {
     out.push_back({"server.spool_dir", "'spool_dir' in [server] must not be empty"});
   }
-  if (config.log.error.empty()) {
+  const auto has_error = [](const std::string& where, const std::vector<std::string>& logs) {
+    return !where.empty() && std::find(logs.begin(), logs.end(), "error") != logs.end();
+  };
+  if (config.log.error.empty() && !has_error(config.log.syslog, config.log.syslog_logs) &&
+      !has_error(config.log.journald, config.log.journald_logs)) {
     out.push_back({"log.error", "'error' in [log] must not be empty; - is standard error"});
+  }
+  constexpr std::size_t kLongestSocketPath = 107;  // sockaddr_un
+  if (config.log.journald.size() > kLongestSocketPath ||
+      (!config.log.journald.empty() && !config.log.journald.starts_with('/'))) {
+    out.push_back({"log.journald", "'journald' in [log] must be the absolute path of a socket"});
   }
   if (config.log.access_format.empty()) {
     out.push_back(

@@ -9,6 +9,8 @@
 #include "common/config/address.h"
 #include "common/config/shown_text.h"
 #include "common/config/units.h"
+#include "common/core/log_outlet.h"
+#include "common/core/record_style.h"
 
 namespace saola::config {
 namespace {
@@ -120,6 +122,28 @@ std::optional<std::string> check_route_host(std::string_view text) {
   if (text.starts_with("*.")) text.remove_prefix(2);
   if (text.find_first_of("/:* \t") == std::string_view::npos) return check_field_value(text);
   return fmt::format("{} is not a host name without port, or *. and one", shown(text));
+}
+
+std::optional<std::string> check_syslog_address(std::string_view text) {
+  LogAddress address;
+  if (text.empty() || parse_syslog_address(text, address)) return std::nullopt;
+  return fmt::format("{} is not unix:PATH, udp:HOST:PORT or tcp:HOST:PORT", shown(text));
+}
+
+std::optional<std::string> check_syslog_facility(std::string_view text) {
+  if (syslog_facility(text)) return std::nullopt;
+  return fmt::format("{} is no facility such as daemon, user or local0", shown(text));
+}
+
+// RFC 5424 section 6: APP-NAME.
+std::optional<std::string> check_syslog_tag(std::string_view text) {
+  const auto fits = [](char c) { return c > ' ' && c < 0x7f; };
+  constexpr std::size_t kLongest = 48;
+  if (!text.empty() && text.size() <= kLongest && std::all_of(text.begin(), text.end(), fits)) {
+    return std::nullopt;
+  }
+  return fmt::format("{} is not 1 to {} printable characters without blanks", shown(text),
+                     kLongest);
 }
 
 Key text_key(std::string name, std::string accepts, std::string help, TextCheck check,
@@ -308,6 +332,60 @@ Key word_key(std::string name, Words words, std::string help, Access<std::size_t
   };
   key.get = [words = std::move(words), get = std::move(access.get)](const void* object) {
     return Value(words.at(get(object)));
+  };
+  return key;
+}
+
+namespace {
+
+// "10%", "0.5%", "100%": parts per million.
+std::optional<std::uint32_t> parse_share(std::string_view text) {
+  if (!text.ends_with('%')) return std::nullopt;
+  text.remove_suffix(1);
+  constexpr std::uint32_t kPerPercent = 10'000;
+  const std::size_t point = text.find('.');
+  const std::string_view whole = text.substr(0, point);
+  const std::string_view fraction =
+      point == std::string_view::npos ? std::string_view("0") : text.substr(point + 1);
+  if (whole.empty() || whole.size() > 3 || fraction.empty() || fraction.size() > 4) {
+    return std::nullopt;
+  }
+  std::uint32_t share = 0;
+  for (const char c : whole) {
+    if (c < '0' || c > '9') return std::nullopt;
+    share = share * 10 + static_cast<std::uint32_t>(c - '0');
+  }
+  share *= kPerPercent;
+  std::uint32_t unit = kPerPercent;
+  for (const char c : fraction) {
+    if (c < '0' || c > '9') return std::nullopt;
+    unit /= 10;
+    share += static_cast<std::uint32_t>(c - '0') * unit;
+  }
+  return share <= 100 * kPerPercent ? std::optional(share) : std::nullopt;
+}
+
+std::string format_share(std::uint32_t share) {
+  std::string text = fmt::format("{}.{:04}", share / 10'000, share % 10'000);
+  while (text.ends_with('0')) text.pop_back();
+  if (text.ends_with('.')) text.pop_back();
+  return text + '%';
+}
+
+}  // namespace
+
+Key share_key(std::string name, std::string help, Access<std::uint32_t> access) {
+  const std::string accepts = "a share from \"0%\" to \"100%\"";
+  Key key{std::move(name), Form::kText, accepts, std::move(help), {}, {}};
+  key.set = [accepts, set = std::move(access.set)](void* object, const Value& value) -> Complaint {
+    const auto* text = std::get_if<std::string>(&value);
+    const auto known = text != nullptr ? parse_share(*text) : std::nullopt;
+    if (!known) return must_be(accepts, value);
+    set(object, *known);
+    return std::nullopt;
+  };
+  key.get = [get = std::move(access.get)](const void* object) {
+    return Value(format_share(get(object)));
   };
   return key;
 }

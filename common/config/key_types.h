@@ -44,7 +44,10 @@ std::optional<std::string> check_short_time(std::string_view text);   // "2.5ms"
 std::optional<std::string> check_field_value(std::string_view text);  // of an HTTP field
 std::optional<std::string> check_route_host(std::string_view text);
 std::optional<std::string> check_route_path(std::string_view text);
-std::optional<std::string> check_ready_path(std::string_view text);  // empty is fine
+std::optional<std::string> check_ready_path(std::string_view text);      // empty is fine
+std::optional<std::string> check_syslog_address(std::string_view text);  // empty is fine
+std::optional<std::string> check_syslog_facility(std::string_view text);
+std::optional<std::string> check_syslog_tag(std::string_view text);
 
 // The makers without a type of object; the templates below add it.
 template <class V>
@@ -69,6 +72,7 @@ Key mode_key(std::string name, std::string help, Access<std::int64_t> access);
 Key word_key(std::string name, Words words, std::string help, Access<std::size_t> access);
 Key list_key(std::string name, std::string accepts, std::string help, TextCheck check,
              Access<List> access);
+Key share_key(std::string name, std::string help, Access<std::uint32_t> access);
 Key words_key(std::string name, Words words, std::string help, Access<List> access);
 Key map_key(std::string name, std::string help, Access<Map> access);
 Key not_yet(std::string name, std::string missing, std::vector<Value> off);
@@ -184,6 +188,11 @@ Key list(std::string name, List T::*pointer, std::string accepts, std::string he
          TextCheck check = check_nothing) {
   return list_key(std::move(name), std::move(accepts), std::move(help), check,
                   member<List>(pointer));
+}
+// Parts per million, written in percent.
+template <class T>
+Key share(std::string name, std::uint32_t T::*pointer, std::string help) {
+  return share_key(std::move(name), std::move(help), member<std::uint32_t>(pointer));
 }
 template <class T>
 Key words(std::string name, List T::*pointer, Words allowed, std::string help) {

@@ -61,7 +61,9 @@ void EdgeKeeper::start() {
   }
   memory_.scoreboard().edge().heartbeat_ns = 0;
   const auto fds = descriptors(*generation_, memory_);
-  child_->send(ipc::EdgeInit{generation_->logs.access.valid(), listener_count(*generation_)}, fds);
+  child_->send(ipc::EdgeInit{generation_->logs.access.valid(), listener_count(*generation_),
+                             generation_->number},
+               fds);
   if (releasing_) child_->send(ipc::ReleaseClients{});
   watch();
 }

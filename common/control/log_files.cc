@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "common/config/log_plan.h"
 #include "common/config/paths.h"
 
 namespace saola::control {
@@ -17,7 +18,8 @@ Result<UniqueFd> open_log(const config::Config& config, const std::string& where
     if (!copy) return Unexpected{system_error(std::string(what) + " \"-\"", errno)};
     return copy;
   }
-  const std::string path = config::resolve_path(config, where);
+  // The log goes elsewhere alone; whoever holds the descriptor need not know.
+  const std::string path = where.empty() ? "/dev/null" : config::resolve_path(config, where);
   UniqueFd file(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640));
   if (!file) return Unexpected{system_error(std::string(what) + " " + path, errno)};
   return file;
@@ -30,7 +32,7 @@ Result<LogFiles> open_log_files(const config::Config& config) {
   auto error = open_log(config, config.log.error, "[log] error", STDERR_FILENO);
   if (!error) return Unexpected{std::move(error).error()};
   files.error = *std::move(error);
-  if (config.log.access.empty()) return files;
+  if (!config::has_access_log(config.log)) return files;
   auto access = open_log(config, config.log.access, "[log] access", STDOUT_FILENO);
   if (!access) return Unexpected{std::move(access).error()};
   files.access = *std::move(access);

@@ -14,8 +14,9 @@ struct LogFiles {
 };
 
 // Files are made with mode 0640 and appended to. "-" is a duplicate of standard error (error log)
-// or standard output (access log). The flags of an inherited descriptor are never changed: it is
-// shared with others.
+// or standard output (access log); an empty one /dev/null: that log goes to syslog or journald,
+// which each process connects to by itself (common/core/log_fan.h). The flags of an inherited
+// descriptor are never changed: it is shared with others.
 Result<LogFiles> open_log_files(const config::Config& config);
 
 }  // namespace saola::control

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/config/log_plan.h"
 #include "common/config/paths.h"
 #include "common/control/binary_check.h"
 #include "common/control/cpu_quota.h"
@@ -27,6 +28,7 @@
 #include "common/control/service_manager.h"
 #include "common/control/start_report.h"
 #include "common/control/supervision.h"
+#include "common/core/log_fan.h"
 #include "common/event/signal_watcher.h"
 
 namespace saola::control {
@@ -35,6 +37,12 @@ namespace {
 // docs/signals.md.
 constexpr int kExitFailed = 1;
 constexpr int kExitConfig = 4;
+
+// The supervisor's own log: what may wait for a slow reader, how often it is tried again, and how
+// long a process that ends waits for it.
+constexpr std::size_t kLogBytes = std::size_t{256} << 10;
+constexpr std::chrono::milliseconds kLogPause{100};
+constexpr std::chrono::milliseconds kLastLines{500};
 
 // A start that failed: its exit code, when everything has been told.
 template <class T>
@@ -67,7 +75,7 @@ class Supervisor final : private SupervisionHost {
   Supervisor(const SupervisorOptions& options, LogFiles logs, UniqueFd starter)
       : options_(options),
         logs_(std::move(logs)),
-        sink_(logs_.error.get()),
+        sink_(LogFan::Threads::kNone, kLogBytes),
         log_(sink_, "supervisor", options.config.log.level),
         report_(log_, options.config.log.error == "-", std::move(starter)),
         manager_(log_, ServiceManager::Environment::of_process()),
@@ -75,7 +83,12 @@ class Supervisor final : private SupervisionHost {
         binary_path_(
             handover_ != nullptr
                 ? handover_->state().binary_path
-                : find_installed_binary(options.arguments.empty() ? "" : options.arguments[0])) {}
+                : find_installed_binary(options.arguments.empty() ? "" : options.arguments[0])) {
+    follow(options.config, logs_.error);
+  }
+  ~Supervisor() override { drain_log(); }
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
 
   int run(std::uint64_t descriptors) {
     log_.info("saola {} starts (pid {}, {} processors, {} descriptors)", SAOLA_VERSION, ::getpid(),
@@ -103,6 +116,11 @@ class Supervisor final : private SupervisionHost {
     if (!memory) return failed(kExitFailed, memory.error().message);
 
     EventLoop loop;
+    Timer patience(
+        loop, [](void* self) { static_cast<Supervisor*>(self)->sink_.flush(); }, this);
+    loop.at_end_of_turn([this, &patience] {
+      if (sink_.waiting() && !patience.active()) patience.start(kLogPause);
+    });
     ProcessLauncher launcher(loop, *std::move(binary), credentials_);
     upgrade_.emplace(loop, launcher);
     Supervision supervision(loop, launcher, log_, report_, *memory, *std::move(first), *this);
@@ -118,6 +136,9 @@ class Supervisor final : private SupervisionHost {
 
   // Who has not heard yet what came of the start.
   UniqueFd take_starter() { return report_.take_starter(); }
+
+  // What waits does not survive the end of this image.
+  void drain_log() { sink_.drain(kLastLines); }
 
   // What the image before is told when this one could not take over.
   const std::string& failure() const { return failure_; }
@@ -171,6 +192,7 @@ class Supervisor final : private SupervisionHost {
   }
 
   Error become(const UniqueFd& binary, UpgradeState state) override {
+    drain_log();
     return hand_over(binary, options_.arguments, complete(std::move(state)));
   }
 
@@ -278,8 +300,9 @@ class Supervisor final : private SupervisionHost {
   }
 
   void committed(const Generation& now) override {
-    sink_.redirect(now.logs.error.get());
+    follow(now.config, now.logs.error);
     log_.set_level(now.config.log.level);
+    log_.set_generation(now.number);
   }
 
   void serving(const std::string& what) override {
@@ -302,13 +325,23 @@ class Supervisor final : private SupervisionHost {
     if (!replace(now.logs.error, opened->error) || !replace(now.logs.access, opened->access)) {
       return Unexpected{system_error("replace a log", errno)};
     }
+    sink_.reopen(copy_of(now.logs.error));
     return {};
+  }
+
+  static UniqueFd copy_of(const UniqueFd& fd) {
+    return UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
+  }
+
+  // This process's own log goes where the configuration says.
+  void follow(const config::Config& config, const UniqueFd& error) {
+    sink_.plan(config::error_log_plan(config.log), copy_of(error), false);
   }
 
   const SupervisorOptions& options_;
   LogFiles logs_;  // until the first generation has them
   Credentials credentials_;
-  DirectSink sink_;
+  LogFan sink_;
   Logger log_;
   StartReport report_;
   ServiceManager manager_;
@@ -345,6 +378,7 @@ int run_supervisor(const SupervisorOptions& options, UniqueFd starter) {
   const int exit_code = supervisor->run(descriptors);
   // The locks and the sockets of the image before are still held: it finds everything in its place.
   if (options.handover != nullptr && options.handover->may_give_back()) {
+    supervisor->drain_log();
     return options.handover->give_back(options.arguments, supervisor->failure(), exit_code);
   }
   const UniqueFd waiting = supervisor->take_starter();

@@ -1,14 +1,9 @@
 #include "common/core/line_writer.h"
 
-#include <limits.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -28,40 +23,33 @@ constexpr milliseconds kFirstBackoff{20};
 constexpr milliseconds kLastBackoff{1000};
 constexpr std::size_t kKeepCapacity = std::size_t{256} << 10;  // of a buffer, after a burst
 
-bool is_regular_file(int fd) {
-  struct stat facts {};
-  return ::fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode);
-}
-
-// Where the piece of whole lines at the start of `bytes` ends. A line longer than a piece is one.
-std::size_t piece_length(std::string_view bytes, bool regular) {
-  if (regular || bytes.size() <= PIPE_BUF) return bytes.size();
-  std::size_t end = bytes.rfind('\n', PIPE_BUF - 1);
-  if (end == std::string_view::npos) end = bytes.find('\n');
-  return end == std::string_view::npos ? bytes.size() : end + 1;
-}
-
 }  // namespace
 
-// Lock order: one mutex. `batch`, `batch_sent` and `fd` belong to the thread alone; everything else
-// is under the mutex, but for the counter.
+// Lock order: one mutex. `batch`, `batch_sent` and `outlet` belong to the thread alone; everything
+// else is under the mutex, but for the counter.
 struct LineWriter::State {
-  State(UniqueFd file, std::size_t bytes, DropNote note)
-      : capacity(bytes), drop_note(note), fd(std::move(file)) {}
+  State(std::unique_ptr<LogOutlet> first, RecordStyle form, std::size_t bytes, DropNote note)
+      : capacity(bytes),
+        framed(form.framed()),
+        style(std::move(form)),
+        drop_note(note),
+        outlet(std::move(first)) {}
 
   const std::size_t capacity;
-  const DropNote drop_note;
+  const bool framed;
   std::atomic<std::uint64_t> dropped{0};
 
   std::mutex mutex;
   std::condition_variable work;  // for the thread
   std::condition_variable done;  // for drain() and the destructor
+  RecordStyle style;
+  DropNote drop_note;
   std::string queue;
   std::size_t batch_left = 0;    // bytes of the batch that wait as well
   std::uint64_t unreported = 0;  // dropped lines that no line in the file tells of
   std::uint64_t taken = 0;       // bytes ever taken
   std::uint64_t written = 0;     // of those
-  UniqueFd next_fd;
+  std::unique_ptr<LogOutlet> next_outlet;
   int drains = 0;
   bool sleeping = false;  // the thread waits for a first line
   bool stopping = false;
@@ -71,24 +59,23 @@ struct LineWriter::State {
 
   std::string batch;
   std::size_t batch_sent = 0;
-  UniqueFd fd;
+  std::unique_ptr<LogOutlet> outlet;
 
   void run();
   bool take_batch();
   void write_batch();
-  void switch_fd();
-  bool wait_writable();
+  void switch_outlet();
+  bool wait_for_room();
   bool back_off(milliseconds& pause);
   bool hurried() const { return stopping || drains > 0 || queue.size() > capacity / 2; }
 };
 
-std::string LineWriter::plain_drop_note(std::uint64_t lines) {
-  return fmt::format("{} warning log: {} lines dropped: the log was not written fast enough\n",
-                     log_timestamp(), lines);
-}
+LineWriter::LineWriter(UniqueFd fd, std::size_t capacity_bytes, DropNote note)
+    : LineWriter(make_file_outlet(std::move(fd)), {}, capacity_bytes, note) {}
 
-LineWriter::LineWriter(UniqueFd fd, std::size_t capacity_bytes, DropNote drop_note)
-    : state_(std::make_shared<State>(std::move(fd), capacity_bytes, drop_note)),
+LineWriter::LineWriter(std::unique_ptr<LogOutlet> outlet, RecordStyle style,
+                       std::size_t capacity_bytes, DropNote note)
+    : state_(std::make_shared<State>(std::move(outlet), std::move(style), capacity_bytes, note)),
       dropped_(state_->dropped) {
   // Signals are the main thread's. A blocked SIGPIPE also makes write(2) fail with EPIPE.
   sigset_t all, before;
@@ -116,31 +103,61 @@ LineWriter::~LineWriter() {
 }
 
 void LineWriter::write_line(std::string_view line) {
+  if (!state_->framed) {
+    return take(line, static_cast<std::size_t>(std::count(line.begin(), line.end(), '\n')));
+  }
+  thread_local std::string framed;
+  framed.clear();
+  const std::size_t lines = [&] {
+    const std::lock_guard lock(state_->mutex);
+    return append_lines(framed, line, state_->style);
+  }();
+  take(framed, lines);
+}
+
+void LineWriter::write_record(const LogRecord& record) {
+  thread_local std::string text;
+  if (text.capacity() > kKeepCapacity) text = std::string();
+  text.clear();
+  {
+    const std::lock_guard lock(state_->mutex);
+    append_record(text, record, state_->style);
+  }
+  take(text, 1);
+}
+
+// The counts are of lines, the bounds of bytes.
+void LineWriter::take(std::string_view bytes, std::size_t lines) {
   State& s = *state_;
   bool wake = false;
   {
     const std::lock_guard lock(s.mutex);
-    if (s.queue.size() + s.batch_left + line.size() > s.capacity) {
-      const auto lines = static_cast<std::uint64_t>(std::count(line.begin(), line.end(), '\n'));
+    if (s.queue.size() + s.batch_left + bytes.size() > s.capacity) {
       s.unreported += lines;
       s.dropped.fetch_add(lines, std::memory_order_relaxed);
       return;
     }
     const bool was_hurried = s.hurried();
-    s.queue.append(line);
-    s.taken += line.size();
+    s.queue.append(bytes);
+    s.taken += bytes.size();
     wake = s.sleeping || (!was_hurried && s.hurried());
     s.sleeping = false;
   }
   if (wake) s.work.notify_one();
 }
 
-void LineWriter::replace_fd(UniqueFd fd) {
+void LineWriter::replace(std::unique_ptr<LogOutlet> outlet) {
   {
     const std::lock_guard lock(state_->mutex);
-    state_->next_fd = std::move(fd);
+    state_->next_outlet = std::move(outlet);
   }
   state_->work.notify_one();
+}
+
+void LineWriter::set_style(RecordStyle style, DropNote note) {
+  const std::lock_guard lock(state_->mutex);
+  state_->style = std::move(style);
+  state_->drop_note = note;
 }
 
 bool LineWriter::drain(milliseconds limit) {
@@ -166,50 +183,42 @@ bool LineWriter::State::take_batch() {
   std::unique_lock lock(mutex);
   while (queue.empty() && unreported == 0) {
     if (stopping) return false;
-    if (next_fd) fd = std::move(next_fd);  // no line went into it since: the old one is complete
+    // No line went into it since: the old one is complete.
+    if (next_outlet) outlet = std::move(next_outlet);
     sleeping = true;
-    work.wait(lock, [this] { return !queue.empty() || unreported > 0 || stopping || next_fd; });
+    work.wait(lock, [this] { return !queue.empty() || unreported > 0 || stopping || next_outlet; });
     sleeping = false;
   }
   if (!hurried()) work.wait_for(lock, kGather, [this] { return hurried(); });
   if (batch.capacity() > kKeepCapacity) batch = std::string();
   batch.clear();
   batch.swap(queue);
-  if (unreported > 0) batch += drop_note(std::exchange(unreported, 0));
+  if (unreported > 0) batch += make_drop_note(std::exchange(unreported, 0), style, drop_note);
   batch_left = batch.size();
   batch_sent = 0;
-  if (next_fd) fd = std::move(next_fd);
+  if (next_outlet) outlet = std::move(next_outlet);
   return true;
 }
 
-// Writes the batch, however long the file takes; gives up only when asked to stop.
+// Writes the batch, however long that takes; gives up only when asked to stop.
 void LineWriter::State::write_batch() {
-  bool regular = is_regular_file(fd.get());
   milliseconds pause = kFirstBackoff;
   bool going = true;
   while (going && batch_sent < batch.size()) {
     {
       const std::lock_guard lock(mutex);
-      if (next_fd) {
-        switch_fd();
-        regular = is_regular_file(fd.get());
-      }
+      if (next_outlet) switch_outlet();
     }
-    // Without a look first, the thread would sit in write(2) on a full pipe and see no new file.
-    if (!regular && !wait_writable()) {
-      const std::lock_guard lock(mutex);
-      going = !stopping || std::chrono::steady_clock::now() < stop_by;
-      continue;
-    }
-    const std::string_view rest = std::string_view(batch).substr(batch_sent);
-    const ssize_t n = ::write(fd.get(), rest.data(), piece_length(rest, regular));
-    if (n > 0) {
-      batch_sent += static_cast<std::size_t>(n);
+    const auto outcome = outlet->write(std::string_view(batch).substr(batch_sent));
+    if (outcome.taken > 0) {
+      batch_sent += outcome.taken;
       pause = kFirstBackoff;
       const std::lock_guard lock(mutex);
       batch_left = batch.size() - batch_sent;
-    } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
-      going = back_off(pause);  // a full disk, a closed pipe, ...
+    } else if (outcome.state == LogOutlet::State::kFull) {
+      going = wait_for_room();
+    } else if (outcome.state == LogOutlet::State::kDown) {
+      going = back_off(pause);
     }
   }
   const std::lock_guard lock(mutex);
@@ -219,22 +228,22 @@ void LineWriter::State::write_batch() {
 }
 
 // Called with the mutex held. A line that the old file has in part is repeated in the new one.
-void LineWriter::State::switch_fd() {
-  fd = std::move(next_fd);
-  if (batch_sent == 0) return;
+void LineWriter::State::switch_outlet() {
+  outlet = std::move(next_outlet);
+  if (framed || batch_sent == 0) return;  // framed records are taken whole
   const std::size_t line_end = batch.rfind('\n', batch_sent - 1);
   batch_sent = line_end == std::string::npos ? 0 : line_end + 1;
 }
 
-bool LineWriter::State::wait_writable() {
-  pollfd wait{fd.get(), POLLOUT, 0};
-  // POLLERR and POLLHUP count as ready: write(2) then says what is wrong.
-  return ::poll(&wait, 1, static_cast<int>(kPollTurn.count())) > 0;
+bool LineWriter::State::wait_for_room() {
+  if (outlet->wait(kPollTurn)) return true;
+  const std::lock_guard lock(mutex);
+  return !stopping || std::chrono::steady_clock::now() < stop_by;
 }
 
 bool LineWriter::State::back_off(milliseconds& pause) {
   std::unique_lock lock(mutex);
-  work.wait_for(lock, pause, [this] { return stopping || next_fd.valid(); });
+  work.wait_for(lock, pause, [this] { return stopping || next_outlet != nullptr; });
   pause = std::min(pause * 2, kLastBackoff);
   return !stopping;
 }

@@ -1,11 +1,11 @@
-// LineWriter: lines from threads that must not block, written to a file by one thread of its own.
+// LineWriter: lines from threads that must not block, written to an outlet by one thread of its
+// own.
 //
-// A line is taken or dropped at once; what waits is bounded in bytes. Each flush is one write(2) of
-// whole lines (into pipes and sockets, which other processes may share, one for every 4 KiB of
-// whole lines: the kernel keeps those in one piece). A full pipe or disk makes the writer thread
-// wait or fail, never the caller; what is lost is counted, and a line saying how many were dropped
-// is written when the file takes lines again. Never sets O_NONBLOCK: an inherited standard output
-// is shared with other processes.
+// A line is taken or dropped at once; what waits is bounded in bytes. Each flush is one system call
+// of whole lines (into pipes, which other processes may share, one for every 4 KiB: log_outlet.h).
+// A full pipe or disk, or a server that is away, makes the writer thread wait, never the caller;
+// what is lost is counted, and a line saying how many were dropped is written when the outlet takes
+// lines again.
 //
 // The thread gathers for some milliseconds before it writes, so that under load a line costs its
 // caller a mutex and a copy, and no system call.
@@ -17,39 +17,39 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
-#include "common/core/log.h"
+#include "common/core/log_writer.h"
 #include "common/core/unique_fd.h"
 
 namespace saola {
 
-class LineWriter final : public LogSink {
+class LineWriter final : public LogWriter {
  public:
-  // Makes the line (with "\n") that reports `lines` dropped ones, in the file's own format.
-  using DropNote = std::string (*)(std::uint64_t lines);
-  // "2026-01-31T08:15:42.123Z warning log: 17 lines dropped: the log was not written fast enough"
-  static std::string plain_drop_note(std::uint64_t lines);
-
-  // Takes `fd`. `capacity_bytes` is what may wait.
+  // `capacity_bytes` is what may wait.
+  explicit LineWriter(std::unique_ptr<LogOutlet> outlet, RecordStyle style = {},
+                      std::size_t capacity_bytes = std::size_t{1} << 20, DropNote note = nullptr);
+  // Takes `fd`; text as it comes.
   explicit LineWriter(UniqueFd fd, std::size_t capacity_bytes = std::size_t{1} << 20,
-                      DropNote drop_note = plain_drop_note);
+                      DropNote note = nullptr);
   // Gives the thread at most `kCloseGrace` to write what waits, then leaves it behind.
   ~LineWriter() override;
 
   // Several whole lines at once are fine as well: they are taken or dropped together.
   void write_line(std::string_view line) override;
+  void write_record(const LogRecord& record) override;
 
-  // Writes go to `fd` from the next flush on (log rotation).
-  void replace_fd(UniqueFd fd);
-
-  std::uint64_t dropped_lines() const { return dropped_.load(std::memory_order_relaxed); }
-
-  // Waits until everything taken before the call is written, or `limit` has passed; says which.
-  bool drain(std::chrono::milliseconds limit);
+  void replace(std::unique_ptr<LogOutlet> outlet) override;
+  void replace_fd(UniqueFd fd) { replace(make_file_outlet(std::move(fd))); }
+  void set_style(RecordStyle style, DropNote note) override;
+  bool drain(std::chrono::milliseconds limit) override;
+  std::uint64_t dropped_lines() const override { return dropped_.load(std::memory_order_relaxed); }
 
   static constexpr std::chrono::milliseconds kCloseGrace{500};
 
  private:
+  void take(std::string_view bytes, std::size_t lines);
+
   struct State;  // shared with the thread, which may outlive *this when its write(2) never returns
   std::shared_ptr<State> state_;
   std::atomic<std::uint64_t>& dropped_;

@@ -108,10 +108,12 @@ static_assert(kNames.size() == std::variant_size_v<ControlMessage>);
 void put(json& out, const EdgeInit& m) {
   out["has_access_log"] = m.has_access_log;
   out["listeners"] = m.listeners;
+  out["generation"] = m.generation;
 }
 void get(const json& in, EdgeInit& m) {
   m.has_access_log = boolean(in, "has_access_log");
   m.listeners = number(in, "listeners");
+  m.generation = number(in, "generation");
 }
 
 void put(json& out, const WorkerAdd& m) {

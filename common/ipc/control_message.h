@@ -42,6 +42,7 @@ struct KeyPair {
 struct EdgeInit {
   bool has_access_log = false;
   std::uint32_t listeners = 0;
+  std::uint32_t generation = 0;
 };
 
 // What does not fit in a packet. Travels in a memory file.

@@ -56,7 +56,7 @@ Result<AdminSetup> make_admin_setup(const ipc::AdminInit& init, std::vector<Uniq
   return setup;
 }
 
-Admin::Admin(EventLoop& loop, ipc::ControlChannel& control, LineWriter& error_log, AdminSetup setup)
+Admin::Admin(EventLoop& loop, ipc::ControlChannel& control, LogFan& error_log, AdminSetup setup)
     : loop_(loop),
       control_(control),
       error_log_(error_log),
@@ -212,7 +212,7 @@ void Admin::handle(const ipc::ControlMessage& message, std::vector<UniqueFd> fds
     return server_.give_status(status->ask, *text);
   }
   if (std::holds_alternative<ipc::ReopenLogs>(message)) {
-    if (!fds.empty()) error_log_.replace_fd(std::move(fds[0]));
+    if (!fds.empty()) error_log_.reopen(std::move(fds[0]));
     return;
   }
   if (std::holds_alternative<ipc::Drain>(message)) {

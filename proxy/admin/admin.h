@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "common/config/config.h"
-#include "common/core/line_writer.h"
 #include "common/core/log.h"
+#include "common/core/log_fan.h"
 #include "common/event/io_watcher.h"
 #include "common/ipc/control_channel.h"
 #include "common/ipc/control_message.h"
@@ -41,7 +41,7 @@ Result<AdminSetup> make_admin_setup(const ipc::AdminInit& init, std::vector<Uniq
 class Admin final : private AdminServer::Source {
  public:
   // `setup` without its error log, which `error_log` writes.
-  Admin(EventLoop& loop, ipc::ControlChannel& control, LineWriter& error_log, AdminSetup setup);
+  Admin(EventLoop& loop, ipc::ControlChannel& control, LogFan& error_log, AdminSetup setup);
   ~Admin() override;
 
   // Accepts and tells the supervisor Ready, or why it cannot.
@@ -62,7 +62,7 @@ class Admin final : private AdminServer::Source {
 
   EventLoop& loop_;
   ipc::ControlChannel& control_;
-  LineWriter& error_log_;
+  LogFan& error_log_;
   Logger log_;
   metrics::MetricStore store_;
   std::map<std::string, AppStore> app_stores_;

@@ -6,10 +6,13 @@
 #include <csignal>
 #include <cstdio>
 
+#include "common/config/log_plan.h"
 #include "proxy/admin/admin.h"
 
 namespace saola::proxy {
 namespace {
+
+constexpr std::size_t kErrorLogBytes = 1U << 20;  // that may wait for the disk
 
 Result<AdminSetup> receive_setup(ipc::ControlChannel& control) {
   for (;;) {
@@ -43,7 +46,8 @@ int run_admin(int control_fd) {
     if (!told) std::fprintf(stderr, "saola: admin: %s\n", setup.error().message.c_str());
     return 1;
   }
-  LineWriter error_log(std::move(setup->error_log));
+  LogFan error_log(LogFan::Threads::kOwn, kErrorLogBytes, std::move(setup->error_log));
+  error_log.plan(config::error_log_plan(setup->config.log), {}, false);
   auto sockets = std::move(setup->sockets);
   EventLoop loop;
   Admin admin(loop, control, error_log, *std::move(setup));

@@ -40,7 +40,7 @@ def test_a_wsgi_request_past_its_time_gets_504_and_the_next_one_is_served(saola,
     assert record(server, "stuck")["outcome"] == "request_max_time"
     assert record(server, "stuck")["status"] == 504
     log = server.wait_log(r"request=id-of-the-stuck: GET /\w+: its time was up").string
-    assert re.search(rf"edge\S* request=id-of-the-stuck: request_max_time = 1s passed: GET /{way} in "
+    assert re.search(rf"edge\S* generation=1 request=id-of-the-stuck: request_max_time = 1s passed: GET /{way} in "
                      rf"worker \d+ \(pid {workers[0]}\); 504", log)
     assert "Traceback" not in log
 
@@ -144,7 +144,7 @@ def test_what_ignores_its_time_out_is_reported(saola, app):
     assert server.get("/deaf?name=deaf", [("X-Request-Id", "id-of-the-deaf")]).status == 504
     heard = server.wait_gate("deaf-heard")["by"]
     assert heard in ("RequestTimeout", "http.disconnect")
-    server.wait_log(r"error edge\S* request=id-of-the-deaf: GET /deaf still runs in worker \d+ "
+    server.wait_log(r"error edge\S* generation=1 request=id-of-the-deaf: GET /deaf still runs in worker \d+ "
                     r"\(pid \d+\) after \d+\.\d s: it has ignored its time-out for timeout_grace")
     server.open_gate("deaf")
     assert server.get().body == b"served"
@@ -153,11 +153,23 @@ def test_what_ignores_its_time_out_is_reported(saola, app):
 def test_what_a_slow_request_does_is_in_the_log_once(saola):
     server = saola("stuck_wsgi:application", config=config(request_max_time="2s", slow_request="300ms"))
     assert server.get("/loop?name=stuck", [("X-Request-Id", "id-of-the-slow")]).status == 504
-    log = server.wait_log(r"warning worker\S* \S+ \d+\S* request=id-of-the-slow: slow request\n"
-                          r"  request id-of-the-slow: GET /loop, for \d+\.\d s, in thread 0x[0-9a-f]+\n"
+    log = server.wait_log(r"warning worker\S* \S+ \d+\S* generation=1 request=id-of-the-slow: slow request\n"
+                          r"  request id-of-the-slow: GET /loop, for \d+\.\d s after 0\.\d s in the queue, in thread 0x[0-9a-f]+\n"
                           r"(.*\n)*?  File \".*stuck_wsgi\.py\", line \d+ in loop").string
     assert server.get().body == b"served"
     assert log.count("slow request") == 1
+
+
+@pytest.mark.parametrize("app, where", [("stuck_wsgi:application", r"stuck_wsgi\.py\", line \d+ in loop"),
+                                        ("stuck_asgi:application", r"hread 0x")])
+def test_what_a_request_did_at_its_time_out_is_one_record(saola, app, where):
+    server = saola(app, config=config(request_max_time=SHORT))
+    way = "loop" if "wsgi" in app else "sleep"
+    assert server.get(f"/{way}?name=stuck", [("X-Request-Id", "id-of-the-late")]).status == 504
+    server.wait_log(rf"warning worker app 1\[\d+\] generation=1 request=id-of-the-late: time-out\n"
+                    rf"  request id-of-the-late: GET /{way}, for \d+\.\d s after 0\.\d s in the queue, "
+                    rf"in thread 0x[0-9a-f]+\n(.*\n)*?.*{where}")
+    assert server.get().body == b"served"
 
 
 def test_the_stack_of_a_c_loop_is_seen_too(saola):

@@ -299,8 +299,10 @@ TEST_F(WorkerTest, WritesTheStacksOfAllThreadsWhateverPythonDoes) {
       ASSERT_TRUE(std::holds_alternative<ipc::StacksDumped>(receive()));
     }
     EXPECT_THAT(log(), HasSubstr("stacks of all threads: the test asks\n"));
-    EXPECT_THAT(log(), testing::ContainsRegex("request [^ ]+: GET " + path +
-                                              ", for [0-9.]+ s, in thread 0x[0-9a-f]{16}\n"));
+    EXPECT_THAT(log(),
+                testing::ContainsRegex("request [^ ]+: GET " + path +
+                                       ", for [0-9.]+ s after [0-9.]+ s in the queue, in thread "
+                                       "0x[0-9a-f]{16}\n"));
     EXPECT_THAT(log(), testing::ContainsRegex("File \".*main.py\", line [0-9]+ in app"));
     send(ipc::Stop{});
     EXPECT_EQ(child_->wait(), 0) << child_->output();
@@ -332,7 +334,9 @@ TEST_F(WorkerTest, ASlowRequestsStackIsLoggedOnce) {
   }
   const std::string text = log();
   EXPECT_THAT(text, HasSubstr(": slow request\n"));
-  EXPECT_THAT(text, testing::ContainsRegex("request [^ ]+: GET /nap, for 0.[0-9] s, in thread"));
+  EXPECT_THAT(text,
+              testing::ContainsRegex(
+                  "request [^ ]+: GET /nap, for 0.[0-9] s after 0.0 s in the queue, in thread"));
   EXPECT_EQ(text.find("slow request"), text.rfind("slow request"));
 }
 

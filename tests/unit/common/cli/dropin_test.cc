@@ -340,6 +340,25 @@ TEST_F(DropinTest, TheTimeOutIsARequestsForTheSyncClassAlone) {
   EXPECT_EQ(app_of({}, {{"SAOLA_APP_REQUEST_TIMEOUT", "10s"}}).request_timeout, seconds(10));
 }
 
+TEST_F(DropinTest, SyslogIsGunicornsSyslog) {
+  EXPECT_EQ(config_of({"--log-syslog-to", "udp://h:1"}).log.syslog, "");  // as in gunicorn
+  const config::Log by_default = config_of({"--log-syslog"}).log;
+  EXPECT_EQ(by_default.syslog, "udp:localhost:514");
+  EXPECT_EQ(by_default.syslog_facility, "user");
+  EXPECT_THAT(by_default.syslog_tag, testing::StartsWith("gunicorn."));
+  EXPECT_THAT(by_default.syslog_tag, testing::EndsWith(".{log}"));
+  EXPECT_THAT(by_default.syslog_logs, ElementsAre("error", "access"));
+  EXPECT_EQ(by_default.error, "-");
+  const config::Log log =
+      config_of({"--log-syslog", "--log-syslog-to", "unix:///run/log#stream", "--log-syslog-prefix",
+                 "a:b c", "--log-syslog-facility", "Local0", "--disable-redirect-access-to-syslog"})
+          .log;
+  EXPECT_EQ(log.syslog, "unix:/run/log");
+  EXPECT_EQ(log.syslog_tag, "gunicorn.a.b.c.{log}");
+  EXPECT_EQ(log.syslog_facility, "local0");
+  EXPECT_THAT(log.syslog_logs, ElementsAre("error"));
+}
+
 TEST_F(DropinTest, LogsGoWhereGunicornSendsThem) {
   EXPECT_EQ(config_of({"--access-logfile", "a.log"}).log.access, "a.log");
   EXPECT_EQ(config_of({"--access-logfile", "-", "--access-logform", "%(h)s"}).log.access_format,
@@ -490,6 +509,11 @@ TEST_F(DropinTest, WhatWorksChangesTheConfiguration) {
       {"loglevel", {"--log-level", "error"}},
       {"asgi_loop", {"--asgi-loop", "uvloop"}},
       {"asgi_lifespan", {"--asgi-lifespan", "on"}},
+      {"syslog_addr", {"--log-syslog", "--log-syslog-to", "tcp://h:1"}},
+      {"syslog_prefix", {"--log-syslog", "--log-syslog-prefix", "p"}},
+      {"syslog_facility", {"--log-syslog", "--log-syslog-facility", "mail"}},
+      {"disable_redirect_access_to_syslog",
+       {"--log-syslog", "--disable-redirect-access-to-syslog"}},
   };
   const std::set<std::string_view> changes_nothing{
       "check_config",   "print_config",              // commands

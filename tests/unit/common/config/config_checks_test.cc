@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -59,9 +60,40 @@ TEST(Checks, FindWhatDoesNotFitTogether) {
        "5:16: 'header_field' in [limits] must not be larger than 'header_bytes'"},
       {kApp + "[log]\nerror = \"\"\n",
        "4:9: 'error' in [log] must not be empty; - is standard error"},
+      {kApp + "[log]\nerror = \"\"\nsyslog = \"unix:/l\"\nsyslog_logs = [\"access\"]\n",
+       "4:9: 'error' in [log] must not be empty; - is standard error"},
+      {kApp + "[log]\njournald = \"socket\"\n",
+       "4:12: 'journald' in [log] must be the absolute path of a socket"},
+      {kApp + "[log]\naccess_sample = \"10\"\n",
+       "4:17: 'access_sample' in [log] must be a share from \"0%\" to \"100%\", not '10'"},
+      {kApp + "[log]\naccess_sample = \"100.1%\"\n",
+       "4:17: 'access_sample' in [log] must be a share from \"0%\" to \"100%\", not '100.1%'"},
+      {kApp + "[log]\nsyslog = \"/dev/log\"\n",
+       "4:10: 'syslog' in [log] must be a string: '/dev/log' is not unix:PATH, udp:HOST:PORT or "
+       "tcp:HOST:PORT"},
+      {kApp + "[log]\nsyslog_facility = \"nobody\"\n",
+       "4:19: 'syslog_facility' in [log] must be a string: 'nobody' is no facility such as daemon, "
+       "user or local0"},
+      {kApp + "[log]\nsyslog_tag = \"two words\"\n",
+       "4:14: 'syslog_tag' in [log] must be a string: 'two words' is not 1 to 48 printable "
+       "characters without blanks"},
   };
   for (const Row& row : table) {
     EXPECT_THAT(problems(row.text), ElementsAre("saola.toml:" + row.problem)) << row.text;
+  }
+}
+
+TEST(Checks, LetTheErrorLogGoToAServerAlone) {
+  EXPECT_THAT(problems(kApp + "[log]\nerror = \"\"\nsyslog = \"unix:/l\"\n"), IsEmpty());
+  EXPECT_THAT(problems(kApp + "[log]\nerror = \"\"\njournald = \"/j\"\n"), IsEmpty());
+}
+
+TEST(Checks, TakeSharesWithFourDigitsBehindThePoint) {
+  const std::pair<const char*, std::uint32_t> table[] = {
+      {"0%", 0}, {"100%", 1'000'000}, {"12.5%", 125'000}, {"0.0001%", 1}, {"7.0%", 70'000}};
+  for (const auto& [text, share] : table) {
+    const std::string log = fmt::format("[log]\naccess_sample = \"{}\"\n", text);
+    EXPECT_EQ(loaded(kApp + log).log.access_sample_ppm, share) << text;
   }
 }
 

@@ -88,6 +88,7 @@ strip_prefix = true
 [[route]]
 app = "app"
 max_body = 12345
+access_log = false
 [limits]
 request_line = 4094
 header_count = 50
@@ -114,6 +115,15 @@ level = "critical"
 error = "error.log"
 access = "-"
 access_format = "%(h)s \"%(r)s\" %({user-agent}i)s"
+error_format = "json"
+access_sample = "0.25%"
+redact = ["query", "cookies"]
+syslog = "tcp:[::1]:601"
+syslog_logs = ["access"]
+syslog_facility = "local7"
+syslog_tag = "a-{log}"
+journald = "/run/systemd/journal/socket"
+journald_logs = []
 [admin]
 listen = "unix:admin.sock"
 )toml";

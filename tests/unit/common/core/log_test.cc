@@ -38,6 +38,14 @@ TEST(Log, ARecordSaysWhenHowSevereWhoAndWhat) {
   EXPECT_THAT(sink.lines[0], ::testing::MatchesRegex(expected));
 }
 
+TEST(Log, ARecordNamesItsGeneration) {
+  MemorySink sink;
+  Logger log(sink, "edge", LogLevel::kInfo);
+  log.set_generation(12);
+  log.write(LogLevel::kInfo, "text", "abc");
+  EXPECT_EQ(text_of(sink), " generation=12 request=abc: text\n");
+}
+
 TEST(Log, LevelsBelowTheSetOneMakeNoLine) {
   MemorySink sink;
   const Logger log(sink, "edge", LogLevel::kWarning);

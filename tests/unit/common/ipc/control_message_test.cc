@@ -56,9 +56,10 @@ TEST(ControlMessage, AReportOfTheWorstRequestsFitsIntoAPacket) {
 }
 
 TEST(ControlMessage, EveryMessageComesBackAsItWas) {
-  const auto init = there_and_back(EdgeInit{true, 3});
+  const auto init = there_and_back(EdgeInit{true, 3, 7});
   EXPECT_TRUE(init.has_access_log);
   EXPECT_EQ(init.listeners, 3U);
+  EXPECT_EQ(init.generation, 7U);
 
   const auto add = there_and_back(WorkerAdd{7, 2, 4711, 12, "shop", 1000, true});
   EXPECT_EQ(add.worker_id, 7U);

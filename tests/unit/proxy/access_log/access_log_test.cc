@@ -61,6 +61,7 @@ AccessRecord make_record() {
   record.generation = 2;
   record.retries = 1;
   record.tls_version = "TLSv1.3";
+  record.upstream = "complete";
   record.outcome = "ok";
   record.request_fields = &request_fields();
   record.response_fields = &response_fields;
@@ -121,7 +122,6 @@ TEST_F(AccessLog, EachAtomSaysWhatGunicornsSays) {
       {"%({REMOTE_ADDR}e)s", "10.1.2.3"},
       {"%({REMOTE_PORT}e)s", "4321"},
       {"%({wsgi.url_scheme}e)s", "https"},
-      {"%({HTTP_X_TAG}e)s", "second"},
       {"%({CONTENT_TYPE}e)s", "text/plain"},
       {"%({my.variable}e)s", "-"},
       {"%(D)d", "2000250"},
@@ -133,23 +133,49 @@ TEST_F(AccessLog, EachAtomSaysWhatGunicornsSays) {
   }
 }
 
+TEST_F(AccessLog, AVariableOfARepeatedHeaderIsJoinedAsInWsgi) {
+  EXPECT_EQ(line("%({HTTP_X_TAG}e)s", make_record()), "first,second");
+  EXPECT_EQ(line("%({HTTP_USER_AGENT}e)s", make_record()), "curl/8 \\x22quoted\\x22");
+  EXPECT_EQ(line("%({HTTP_X_NONE}e)s", make_record()), "-");
+}
+
+TEST_F(AccessLog, SecretsAreHiddenInEveryAtomThatCouldShowThem) {
+  const Redaction all{true, true, true};
+  const std::pair<const char*, const char*> table[] = {
+      {"%(r)s", "GET /a%20b?[redacted] HTTP/1.1"},
+      {"%(q)s", "[redacted]"},
+      {"%(U)s", "/a b"},
+      {"%(f)s", "https://b.example/?[redacted]"},
+      {"%({Referer}i)s", "https://b.example/?[redacted]"},
+      {"%({authorization}i)s", "[redacted]"},
+      {"%({HTTP_AUTHORIZATION}e)s", "[redacted]"},
+      {"%({cookie}i)s", "-"},
+      {"%({set-cookie}o)s", "-"},
+      {"%({QUERY_STRING}e)s", "[redacted]"},
+      {"%({RAW_URI}e)s", "/a%20b?[redacted]"},
+      {"%(target)s", "/a%20b?[redacted]"},
+      {"%(u)s", "alice"},
+      {"%({x-tag}i)s", "second"},
+  };
+  for (const auto& [format, expected] : table) {
+    const auto parsed = AccessLogFormat::parse(format, all);
+    ASSERT_TRUE(parsed) << format;
+    std::string out;
+    parsed->append(out, make_record());
+    EXPECT_EQ(out, std::string(expected) + "\n") << format;
+  }
+}
+
 TEST_F(AccessLog, OurAtomsSayWhatOnlyAFrontWithItsWorkersKnows) {
   const std::pair<const char*, const char*> table[] = {
-      {"%(request_id)s", "req-1"},
-      {"%(queue)s", "0.000300"},
-      {"%(app_time)s", "1.500000"},
-      {"%(app)s", "app"},
-      {"%(worker)s", "3"},
-      {"%(generation)s", "2"},
-      {"%(retries)s", "1"},
-      {"%(outcome)s", "ok"},
-      {"%(tls)s", "TLSv1.3"},
-      {"%(scheme)s", "https"},
-      {"%(host)s", "a.example"},
-      {"%(port)s", "4321"},
-      {"%(target)s", "/a%20b?x=1"},
-      {"%(request_bytes)s", "7"},
-      {"%(time)s", "2026-11-21T09:00:00.123Z"},
+      {"%(request_id)s", "req-1"},  {"%(queue)s", "0.000300"},
+      {"%(upstream)s", "complete"}, {"%(app_time)s", "1.500000"},
+      {"%(app)s", "app"},           {"%(worker)s", "3"},
+      {"%(generation)s", "2"},      {"%(retries)s", "1"},
+      {"%(outcome)s", "ok"},        {"%(tls)s", "TLSv1.3"},
+      {"%(scheme)s", "https"},      {"%(host)s", "a.example"},
+      {"%(port)s", "4321"},         {"%(target)s", "/a%20b?x=1"},
+      {"%(request_bytes)s", "7"},   {"%(time)s", "2026-11-21T09:00:00.123Z"},
   };
   for (const auto& [format, expected] : table) {
     EXPECT_EQ(line(format, make_record()), expected) << format;
@@ -252,9 +278,9 @@ TEST_F(AccessLog, MistakesInAFormatAreNamed) {
   }
 }
 
-// The first cells of the tables in docs/access_log.md: | `%(h)s` | ...
+// The first cells of the tables in docs/logging.md: | `%(h)s` | ...
 TEST_F(AccessLog, TheDocumentationListsExactlyTheAtomsThatExist) {
-  std::ifstream file(std::string(SAOLA_SOURCE_DIR) + "/docs/access_log.md");
+  std::ifstream file(std::string(SAOLA_SOURCE_DIR) + "/docs/logging.md");
   ASSERT_TRUE(file);
   std::set<std::string> documented;
   for (std::string row; std::getline(file, row);) {

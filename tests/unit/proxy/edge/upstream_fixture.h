@@ -164,6 +164,7 @@ class UpstreamTest : public SpoolFixture {
                                      .metrics = make_metrics(),
                                      .access_writer = nullptr,
                                      .access_format = nullptr,
+                                     .access_sample = {},
                                      .router = Router(config_),
                                      .file_pool = FilePool(loop_, 1, 64),
                                      .spool_space = SpoolSpace(directory_, 1U << 20),
