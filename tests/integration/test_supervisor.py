@@ -27,6 +27,13 @@ def status_of(pid, name):
     return re.search(rf"^{name}:\s*(.*)$", text, re.MULTILINE).group(1)
 
 
+def is_zombie(pid):
+    try:
+        return status_of(pid, "State").startswith("Z")
+    except FileNotFoundError:  # reaped since it was found
+        return False
+
+
 def group_of(pid):
     return os.getpgid(pid)
 
@@ -456,7 +463,7 @@ def test_as_the_first_process_of_a_container_it_reaps_strangers(saola):
     [supervisor] = processes.children(server.pid)
     assert status_of(supervisor, "NSpid").split()[-1] == "1"
     assert server.get("/orphan").status == 200
-    wait_for(lambda: not any(status_of(pid, "State").startswith("Z")
-                             for pid in processes.children(supervisor)), "no zombie to be left")
+    wait_for(lambda: not any(is_zombie(pid) for pid in processes.children(supervisor)),
+             "no zombie to be left")
     os.kill(supervisor, signal.SIGTERM)
     assert server.wait_exit() == 0
