@@ -226,7 +226,7 @@ void Edge::sample_metrics() {
 // The supervisor replaces an edge whose loop does not come round (server.edge_hang_timeout).
 void Edge::beat() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  scoreboard_->edge().heartbeat_ns.store(
+  scoreboard_->server().edge_heartbeat_ns.store(
       static_cast<std::uint64_t>(std::chrono::nanoseconds(now).count()), std::memory_order_relaxed);
 }
 

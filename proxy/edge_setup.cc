@@ -45,7 +45,7 @@ Result<std::unique_ptr<EdgeSetup>> make_edge_setup(std::vector<UniqueFd> fds, bo
   if (!store) return Unexpected{store.error()};
   auto setup = std::make_unique<EdgeSetup>(*std::move(store));
   setup->config = *std::move(config);
-  auto scoreboard = ipc::Scoreboard::map_edge(fds[1]);
+  auto scoreboard = ipc::Scoreboard::map_server(fds[1]);
   if (!scoreboard) return Unexpected{scoreboard.error()};
   setup->scoreboard.emplace(*std::move(scoreboard));
   setup->error_log = std::move(fds[3]);

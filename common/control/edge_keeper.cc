@@ -59,7 +59,7 @@ void EdgeKeeper::start() {
     child_.reset();
     return launch_failed(launched.error().message);
   }
-  memory_.scoreboard().edge().heartbeat_ns = 0;
+  memory_.scoreboard().server().edge_heartbeat_ns = 0;
   const auto fds = descriptors(*generation_, memory_);
   child_->send(ipc::EdgeInit{generation_->logs.access.valid(), listener_count(*generation_),
                              generation_->number},
@@ -118,7 +118,7 @@ void EdgeKeeper::on_watch(void* self) {
 // One that starts or drains has deadlines of its own.
 void EdgeKeeper::judge() {
   const auto limit = generation_->config.server.edge_hang_timeout;
-  const std::chrono::nanoseconds heartbeat(memory_.scoreboard().edge().heartbeat_ns.load());
+  const std::chrono::nanoseconds heartbeat(memory_.scoreboard().server().edge_heartbeat_ns.load());
   if (child_->lifecycle().state() != WorkerState::kReady) return;
   if (!is_hung(last_watch_, heartbeat, {}, false, limit)) return;
   child_->kill(

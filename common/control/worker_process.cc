@@ -132,6 +132,8 @@ Result<UniqueFd> WorkerProcess::make_wire() {
 }
 
 void WorkerProcess::clear_record(std::uint32_t generation, const std::string& app) {
+  auto& used = ground_.memory.scoreboard().server().slots_used;
+  if (used <= slot_) used = slot_ + 1;
   auto& record = ground_.memory.scoreboard().slot(slot_);
   record.pid = 0;
   record.worker_id = id_;

@@ -13,9 +13,9 @@
 namespace saola::ipc {
 namespace {
 
-// One for each worker, then the edge's.
+// One for each worker, then the server's.
 constexpr std::size_t kPages = Scoreboard::kSlots + 1;
-constexpr std::size_t kEdgePage = Scoreboard::kSlots;
+constexpr std::size_t kServerPage = Scoreboard::kSlots;
 
 std::size_t page_size() {
   static const auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
@@ -42,8 +42,8 @@ Result<Scoreboard> Scoreboard::map_slot(const UniqueFd& file, std::size_t index)
   return map_pages(file, index, 1);
 }
 
-Result<Scoreboard> Scoreboard::map_edge(const UniqueFd& file) {
-  return map_pages(file, kEdgePage, 1);
+Result<Scoreboard> Scoreboard::map_server(const UniqueFd& file) {
+  return map_pages(file, kServerPage, 1);
 }
 
 Result<Scoreboard> Scoreboard::map_pages(const UniqueFd& file, std::size_t first,
@@ -84,6 +84,6 @@ WorkerSlot& Scoreboard::slot(std::size_t index) {
   return *reinterpret_cast<WorkerSlot*>(page(index));
 }
 
-EdgeRecord& Scoreboard::edge() { return *reinterpret_cast<EdgeRecord*>(page(kEdgePage)); }
+ServerRecord& Scoreboard::server() { return *reinterpret_cast<ServerRecord*>(page(kServerPage)); }
 
 }  // namespace saola::ipc

@@ -45,8 +45,12 @@ constexpr std::uint64_t app_hash(std::string_view name) {
   return hash;
 }
 
-struct EdgeRecord {
-  std::atomic<std::uint64_t> heartbeat_ns;  // CLOCK_MONOTONIC, by the edge's loop, once a second
+// Of the server itself, in a page that no worker maps.
+struct ServerRecord {
+  std::atomic<std::uint64_t>
+      edge_heartbeat_ns;  // CLOCK_MONOTONIC, by the edge's loop, once a second
+  // By the supervisor: no worker has had a slot from this one on. A look there would cost a page.
+  std::atomic<std::uint32_t> slots_used;
 };
 
 class Scoreboard {
@@ -56,16 +60,16 @@ class Scoreboard {
   static Result<UniqueFd> create_file();
   // Everything: for the supervisor and the admin process.
   static Result<Scoreboard> map(const UniqueFd& file);
-  // One worker's page, or the edge's: nothing else may be asked for.
+  // One worker's page, or the server's: nothing else may be asked for.
   static Result<Scoreboard> map_slot(const UniqueFd& file, std::size_t index);
-  static Result<Scoreboard> map_edge(const UniqueFd& file);
+  static Result<Scoreboard> map_server(const UniqueFd& file);
 
   Scoreboard(Scoreboard&& other) noexcept;
   Scoreboard& operator=(Scoreboard&& other) noexcept;
   ~Scoreboard();
 
   WorkerSlot& slot(std::size_t index);
-  EdgeRecord& edge();
+  ServerRecord& server();
 
  private:
   Scoreboard(char* memory, std::size_t first, std::size_t pages)

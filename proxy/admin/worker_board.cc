@@ -42,7 +42,8 @@ WorkerBoard::WorkerBoard(ipc::Scoreboard board, const std::vector<std::string>& 
 
 std::vector<WorkerView> WorkerBoard::workers() {
   std::vector<WorkerView> out;
-  for (std::size_t i = 0; i < ipc::Scoreboard::kSlots; ++i) {
+  const auto used = std::min<std::size_t>(board_.server().slots_used, ipc::Scoreboard::kSlots);
+  for (std::size_t i = 0; i < used; ++i) {
     const ipc::WorkerSlot& slot = board_.slot(i);
     const auto phase = static_cast<WorkerPhase>(slot.phase.load());
     if (phase != WorkerPhase::kBooting && phase != WorkerPhase::kReady &&

@@ -143,7 +143,7 @@ TEST_F(RecyclingTest, AnEdgeWithoutASignOfLifeIsKilledAndReplaced) {
   config::Config config = one_wsgi_app(1);
   config.server.edge_hang_timeout = seconds(2);
   begin_serving(config);
-  auto& heartbeat = memory_.scoreboard().edge().heartbeat_ns;
+  auto& heartbeat = memory_.scoreboard().server().edge_heartbeat_ns;
   heartbeat = static_cast<std::uint64_t>((now_ns() - nanoseconds(seconds(60))).count());
   turn_until([&] { return !edge().signals.empty(); }, "the kill");
   EXPECT_EQ(edge().signals, std::vector<int>{SIGKILL});
@@ -158,7 +158,7 @@ TEST_F(RecyclingTest, WithoutEdgeHangTimeoutNobodyLooks) {
   config.server.edge_hang_timeout = seconds(0);
   config.apps["app"].max_age = std::chrono::milliseconds(1200);
   begin_serving(config);
-  memory_.scoreboard().edge().heartbeat_ns = 1;
+  memory_.scoreboard().server().edge_heartbeat_ns = 1;
   // A look at the workers' age is a look at the edge, too.
   turn_until([&] { return workers() == 2; }, "two looks");
   EXPECT_TRUE(edge().signals.empty());

@@ -40,16 +40,16 @@ TEST(Scoreboard, AWorkerMapsItsOwnPageAlone) {
   ASSERT_TRUE(file);
   auto all = Scoreboard::map(*file).value();
   auto worker = Scoreboard::map_slot(*file, 5).value();
-  auto edge = Scoreboard::map_edge(*file).value();
+  auto edge = Scoreboard::map_server(*file).value();
   worker.slot(5).heartbeat_ns = 7;
-  edge.edge().heartbeat_ns = 8;
+  edge.server().edge_heartbeat_ns = 8;
   EXPECT_EQ(all.slot(5).heartbeat_ns, 7U);
-  EXPECT_EQ(all.edge().heartbeat_ns, 8U);
+  EXPECT_EQ(all.server().edge_heartbeat_ns, 8U);
   const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   std::memset(static_cast<void*>(&worker.slot(5)), 0xff, page);
   EXPECT_EQ(all.slot(4).heartbeat_ns, 0U);
   EXPECT_EQ(all.slot(6).heartbeat_ns, 0U);
-  EXPECT_EQ(all.edge().heartbeat_ns, 8U);
+  EXPECT_EQ(all.server().edge_heartbeat_ns, 8U);
   EXPECT_FALSE(Scoreboard::map_slot(*file, Scoreboard::kSlots)) << "the edge's page";
 }
 

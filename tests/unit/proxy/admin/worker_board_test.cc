@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 
 namespace saola::proxy {
@@ -15,6 +17,8 @@ using testing::SizeIs;
 class WorkerBoardTest : public testing::Test {
  protected:
   void set(std::size_t index, std::uint32_t id, WorkerPhase phase, const char* app) {
+    auto& used = board_.server().slots_used;
+    used = std::max(used.load(), static_cast<std::uint32_t>(index + 1));
     auto& slot = board_.slot(index);
     slot.worker_id = id;
     slot.phase = static_cast<std::uint32_t>(phase);
@@ -39,6 +43,15 @@ class WorkerBoardTest : public testing::Test {
   ipc::Scoreboard board_ = ipc::Scoreboard::map(file_).value();
   WorkerBoard view_{ipc::Scoreboard::map(file_).value(), {"shop", "blog"}};
 };
+
+TEST_F(WorkerBoardTest, LooksAtNoPageThatNobodyUsed) {
+  set(1, 12, WorkerPhase::kReady, "shop");
+  shown("saola_workers");
+  struct stat info {};
+  ASSERT_EQ(::fstat(file_.get(), &info), 0);
+  // A page each for two slots and for the server.
+  EXPECT_LE(info.st_blocks * 512, 3 * ::sysconf(_SC_PAGESIZE));
+}
 
 TEST_F(WorkerBoardTest, ShowsThoseThatLive) {
   set(3, 12, WorkerPhase::kReady, "shop");
