@@ -16,7 +16,7 @@ import pytest
 from support import processes
 from support.load import Load
 from support.metrics import Admin, counters, parse, total
-from support.waiting import wait_for
+from support.waiting import DEADLINE, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -78,10 +78,12 @@ def test_no_counter_goes_back_whatever_ends(saola):
         return True
 
     with Load(server) as load:
-        wait_for(lambda: look() and server.log().count("because of max_requests") >= 3, "recycling")
-        for _ in range(2):
+        wait_for(lambda: look() and server.log().count("because of max_requests") >= 3, "recycling",
+                 3 * DEADLINE)
+        for reload in range(2):
             server.send_signal(signal.SIGHUP)
-            wait_for(lambda: look() and server.log().count("SIGHUP: reloaded") > _, "a reload")
+            wait_for(lambda: look() and server.log().count("SIGHUP: reloaded") > reload, "a reload",
+                     3 * DEADLINE)
     load.check()
     admin.wait_total(load.answered, "saola_http_requests_total", status="200")
     [worker, _] = server.wait_workers(2)

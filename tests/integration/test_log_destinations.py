@@ -300,8 +300,8 @@ def serves(server):
         return False
 
 
-def test_an_application_that_never_ends_its_line_is_bounded(saola):
-    server = saola(config={"app": {"workers": 1}})
+def test_an_application_that_never_ends_its_line_is_bounded(saola, release):
+    server = saola(config={"app": {"workers": 1}}, program=release)
     worker = server.workers()[0]
     before = memory(worker)
     for piece in (1000, 20_000_000):  # little by little, and at once
