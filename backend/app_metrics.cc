@@ -120,8 +120,8 @@ Result<void> install_import_hook() {
   if (!module) return Unexpected{module.error()};
   PyObject* value_type = prepare_metric_value_type(*home);
   const std::array functions = {steal(PyCFunction_New(&snapshot_method, nullptr)),
-                          steal(PyCFunction_New(&warn_method, nullptr)),
-                          steal(PyCFunction_New(&exemplars_method, nullptr))};
+                                steal(PyCFunction_New(&warn_method, nullptr)),
+                                steal(PyCFunction_New(&exemplars_method, nullptr))};
   if (value_type == nullptr) return python_failure();
   for (const auto& function : functions) {
     if (!function) return python_failure();

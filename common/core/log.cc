@@ -123,13 +123,7 @@ void append_timestamp(std::string& out) {
   out.push_back('Z');
 }
 
-void append_text_record(std::string& out, const LogRecord& record) {
-  out.reserve(out.size() + 96 + record.component.size() + record.request_id.size() +
-              record.message.size());
-  append_timestamp(out);
-  out.push_back(' ');
-  out += log_level_name(record.level);
-  out.push_back(' ');
+void append_origin(std::string& out, const LogRecord& record) {
   append_message(out, record.component, false);
   fmt::format_to(std::back_inserter(out), "[{}]", ::getpid());
   if (record.generation != 0) {
@@ -140,6 +134,16 @@ void append_text_record(std::string& out, const LogRecord& record) {
     append_escaped(out, record.request_id);
   }
   out += ": ";
+}
+
+void append_text_record(std::string& out, const LogRecord& record) {
+  out.reserve(out.size() + 96 + record.component.size() + record.request_id.size() +
+              record.message.size());
+  append_timestamp(out);
+  out.push_back(' ');
+  out += log_level_name(record.level);
+  out.push_back(' ');
+  append_origin(out, record);
   append_message(out, record.message, record.keep_lines);
   out.push_back('\n');
 }

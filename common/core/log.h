@@ -108,6 +108,8 @@ void append_text_record(std::string& out, const LogRecord& record);
 // Appends a message for people: text in any language stays readable, what a terminal would obey
 // does not. With `keep_lines`, line breaks and tabs stay.
 void append_message(std::string& out, std::string_view text, bool keep_lines);
+// Appends who wrote a record and about what: "edge[4711] generation=2 request=5f: ".
+void append_origin(std::string& out, const LogRecord& record);
 
 // Appends `text` to `out` with bytes below 0x20, 0x7f, '"' and '\\' written as \xHH (two hex
 // digits, lower case), so that it can stand in one line of a log or a terminal. Bytes >= 0x80 are

@@ -40,20 +40,6 @@ const std::string& host_name() {
   return name;
 }
 
-// Who and about what, as in the text form.
-void append_origin(std::string& out, const LogRecord& record) {
-  append_message(out, record.component, false);
-  fmt::format_to(std::back_inserter(out), "[{}]", ::getpid());
-  if (record.generation != 0) {
-    fmt::format_to(std::back_inserter(out), " generation={}", record.generation);
-  }
-  if (!record.request_id.empty()) {
-    out += " request=";
-    append_escaped(out, record.request_id);
-  }
-  out += ": ";
-}
-
 void append_json(std::string& out, const LogRecord& record) {
   out += "{\"time\":\"";
   append_timestamp(out);

@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import threading
 from pathlib import Path
 
 import pytest
@@ -279,7 +278,7 @@ def test_what_is_wrong_is_said_at_the_start(saola, key, value, reason):
     assert reason in server.log()
 
 
-def test_an_address_in_use_is_an_error_unless_it_is_the_default(saola):
+def test_an_address_in_use_is_an_error(saola):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         server = saola(env={"SAOLA_ADMIN_LISTEN": address}, wait=False)
@@ -287,7 +286,21 @@ def test_an_address_in_use_is_an_error_unless_it_is_the_default(saola):
         assert server.expected_exit == 1 and f"already in use: {address}" in server.log()
 
 
-def test_a_thousand_scrapers_that_do_not_read_cost_a_bounded_number_of_connections(saola):
+def test_without_the_default_address_the_server_serves_and_says_so(saola):
+    default = "127.0.0.1", 9180
+    try:
+        taken = socket.create_server(default)
+    except OSError:  # somebody else has it, which is as good
+        taken = socket.socket()
+    with taken:
+        server = saola(env={"SAOLA_ADMIN_LISTEN": "127.0.0.1:9180"})
+        assert server.get().status == 200
+        assert re.search("warning .*no metrics and no health checks: .*set \\[admin\\] listen",
+                         server.log())
+        assert not server.admins()
+
+
+def test_scrapers_that_do_not_read_cost_a_bounded_number_of_connections(saola):
     server = saola(admin=True)
     admin = Admin(server)
     idle = []
